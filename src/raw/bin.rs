@@ -1,0 +1,529 @@
+//! Bins: one cache line with a header and seven slots, locked as one.
+//!
+//! ```text
+//!   header, 8 bytes                                      slots, 7 words
+//!  +------+------+------+------+------+------+------+---------+--------+-- ... --+--------+
+//!  | tag0 | tag1 | tag2 | tag3 | tag4 | tag5 | tag6 | control | word 0 |         | word 6 |
+//!  +------+------+------+------+------+------+------+---------+--------+-- ... --+--------+
+//! ```
+//!
+//! One load of the header gives a consistent view of the whole bin: which slots are in
+//! use, seven bits of each one's hash, whether the bin goes on in overflow blocks, and
+//! whether it has been forwarded to the next table.
+//!
+//! # Invariants
+//!
+//! Only the holder of the lock (control bit `LOCKED`) changes header and slots, of the
+//! bin and of its overflow blocks. Then:
+//!
+//! 1. While the bin is not locked, slot `i` has a tag if and only if it holds a node or a
+//!    claim, and the tag is the one of the node's hash. Whoever sees a tag (acquire) finds
+//!    a word that the slot held at that moment or later: a node, a claim, `VACANT`, or, in
+//!    the last slot, a link. Never null: a slot that is used for the first time is written before
+//!    its tag. A slot that has been used before gets its tag first, and its word then:
+//!    readers may hold an old header with the same tag, and what they find must be found
+//!    by everybody from then on. (That is also why `VACANT` is not null.)
+//! 2. A node does not move while its key is present, with one exception: the last
+//!    slot's node goes to slot 0 of a new overflow block when the slot becomes the link
+//!    to it. A reader on its way to the node finds the link and follows it.
+//! 3. Overflow blocks are appended and never unlinked before the bin is forwarded.
+//! 4. A forwarded bin never changes again. Its header has no tags; its slots still hold
+//!    what they held, for readers that loaded the header earlier.
+//! 5. No user code runs, nothing is allocated and nothing can panic while the lock is
+//!    held.
+
+mod place;
+
+pub(super) use self::place::{Placed, Spares, UnsharedBin};
+use super::{
+    node::Node,
+    word::{Kind, Word},
+};
+use crate::sync::{
+    AtomicPtr, AtomicU64, Backoff, Ordering,
+    alloc::{self, Layout},
+    const_unless_loom,
+};
+
+/// Slots in a bin.
+pub(super) const SLOTS: usize = 7;
+/// The slot that becomes the link to an overflow block.
+const LAST: usize = SLOTS - 1;
+
+/// The lowest bit of each of the seven tags.
+const ONES: u64 = 0x0001_0101_0101_0101;
+/// The top bit of each tag: set where the slot is in use.
+const USED: u64 = ONES << 7;
+
+const LOCKED: u64 = 1 << 56;
+const FORWARDED: u64 = 1 << 57;
+/// The last slot is a link.
+const OVERFLOW: u64 = 1 << 58;
+/// Somebody sleeps until a claim in this bin is settled: whoever takes one out of its slot
+/// has to wake those who wait for it (see `claim`).
+const WAITED: u64 = 1 << 59;
+
+/// The content of a header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Header(u64);
+
+impl Header {
+    pub(super) const EMPTY: Header = Header(0);
+
+    /// The slots whose tag is `tag`, and seldom one that is not: the carry of a true
+    /// match can run into the next tag. Whoever asks compares keys anyway.
+    #[inline(always)]
+    pub(super) fn matches(self, tag: u8) -> Slots {
+        let differing = self.0 ^ (ONES * u64::from(tag));
+        Slots(differing.wrapping_sub(ONES) & !differing & USED)
+    }
+
+    /// The slots in use.
+    #[inline(always)]
+    pub(super) fn used(self) -> Slots {
+        Slots(self.0 & USED)
+    }
+
+    #[inline(always)]
+    pub(super) fn tag(self, slot: usize) -> u8 {
+        (self.0 >> (8 * slot)) as u8
+    }
+
+    /// Whether a look-up that found no match in the bin has to go on elsewhere.
+    #[inline(always)]
+    pub(super) fn goes_on(self) -> bool {
+        self.0 & (FORWARDED | OVERFLOW) != 0
+    }
+
+    #[inline(always)]
+    pub(super) fn is_forwarded(self) -> bool {
+        self.0 & FORWARDED != 0
+    }
+
+    #[inline(always)]
+    pub(super) fn is_locked(self) -> bool {
+        self.0 & LOCKED != 0
+    }
+
+    #[inline(always)]
+    pub(super) fn has_overflow(self) -> bool {
+        self.0 & OVERFLOW != 0
+    }
+
+    /// Whether somebody waits for a claim in the bin.
+    #[inline(always)]
+    fn is_waited(self) -> bool {
+        self.0 & WAITED != 0
+    }
+
+    #[inline]
+    fn first_vacant(self) -> Option<usize> {
+        let mut vacant = !self.0 & USED;
+        if self.has_overflow() {
+            vacant &= !(0x80 << (8 * LAST));
+        }
+        Slots(vacant).next()
+    }
+
+    #[inline]
+    fn set_tag(&mut self, slot: usize, tag: u8) {
+        debug_assert_eq!(self.tag(slot), 0);
+        self.0 |= u64::from(tag) << (8 * slot);
+    }
+
+    #[inline]
+    fn clear_tag(&mut self, slot: usize) {
+        self.0 &= !(0xff << (8 * slot));
+    }
+}
+
+/// A set of slots, iterated in order.
+#[derive(Clone, Copy)]
+pub(super) struct Slots(u64);
+
+impl Slots {
+    #[inline(always)]
+    pub(super) fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// The first slot without taking it out.
+    #[inline(always)]
+    pub(super) fn first(self) -> Option<usize> {
+        if self.0 == 0 { None } else { Some(self.0.trailing_zeros() as usize / 8) }
+    }
+}
+
+impl Iterator for Slots {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        let slot = self.first()?;
+        self.0 &= self.0 - 1;
+        Some(slot)
+    }
+}
+
+/// A bin of a table, or an overflow block (which has the same form; of its control bits
+/// only `OVERFLOW` is used, and the lock of the bin that it hangs on covers it).
+#[repr(C, align(64))]
+pub(super) struct Bin {
+    header: AtomicU64,
+    slots: [AtomicPtr<()>; SLOTS],
+}
+
+// One cache line, and room for the table's size in the low bits of a bin's address.
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Bin>() == 64 && align_of::<Bin>() == 64);
+
+impl Bin {
+    const_unless_loom! {
+        pub(super) const fn new() -> Bin {
+            Bin {
+                header: AtomicU64::new(0),
+                slots: [
+                    AtomicPtr::new(std::ptr::null_mut()),
+                    AtomicPtr::new(std::ptr::null_mut()),
+                    AtomicPtr::new(std::ptr::null_mut()),
+                    AtomicPtr::new(std::ptr::null_mut()),
+                    AtomicPtr::new(std::ptr::null_mut()),
+                    AtomicPtr::new(std::ptr::null_mut()),
+                    AtomicPtr::new(std::ptr::null_mut()),
+                ],
+            }
+        }
+    }
+
+    /// The header; what it says is in the slots is visible (invariant 1).
+    #[inline(always)]
+    pub(super) fn header(&self) -> Header {
+        Header(self.header.load(Ordering::Acquire))
+    }
+
+    /// The word in a slot; the node or block that it points to is visible.
+    #[inline(always)]
+    pub(super) fn word(&self, slot: usize) -> Word {
+        Word::from_raw(self.slots[slot].load(Ordering::Acquire))
+    }
+
+    /// The word in the last slot, where a header with the overflow bit says that there is
+    /// a link.
+    #[inline(always)]
+    pub(super) fn link(&self) -> Word {
+        self.word(LAST)
+    }
+
+    #[inline(always)]
+    fn set_word(&self, slot: usize, word: Word) {
+        self.slots[slot].store(word.into_raw(), Ordering::Release);
+    }
+
+    /// The overflow block behind a bin or block whose header says that there is one.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Word::kind`]; and the caller has loaded a header with the overflow bit.
+    #[inline]
+    pub(super) unsafe fn next_block<'g>(&self) -> &'g Bin {
+        // SAFETY: the caller's promise.
+        match unsafe { self.word(LAST).kind() } {
+            Kind::Link(block) => block,
+            // The link is stored before the header that announces it, and is final.
+            _ => unreachable!("an overflow bit without a link"),
+        }
+    }
+
+    /// The block after one with this header, if there is one, with its own header. `link`
+    /// is what was found in a slot that the header still takes for a node's: the last
+    /// slot's node has moved there since.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Word::kind`].
+    #[inline]
+    pub(super) unsafe fn after<'g>(
+        &self,
+        header: Header,
+        link: Option<&'g Bin>,
+    ) -> Option<(&'g Bin, Header)> {
+        let block = if header.has_overflow() {
+            // SAFETY: the caller's promise, and the header has the bit.
+            unsafe { self.next_block() }
+        } else {
+            link?
+        };
+        Some((block, block.header()))
+    }
+
+    /// Locks the bin, waiting for whoever holds it; `None` if it has been forwarded.
+    #[inline]
+    pub(super) fn lock(&self) -> Option<BinLock<'_>> {
+        let mut backoff = Backoff::new();
+        let mut seen = self.header.load(Ordering::Relaxed);
+        loop {
+            if seen & FORWARDED != 0 {
+                // The relaxed load said so; what the forwarding published is needed.
+                self.header.load(Ordering::Acquire);
+                return None;
+            }
+            if seen & LOCKED == 0 {
+                match self.try_lock_from(Header(seen)) {
+                    Ok(lock) => return Some(lock),
+                    Err(now) => seen = now.0,
+                }
+            } else {
+                backoff.wait();
+                seen = self.header.load(Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Locks the bin if its header is (still) the given one, which must be neither
+    /// locked nor forwarded; otherwise returns the header found.
+    #[inline]
+    pub(super) fn try_lock_from(&self, header: Header) -> Result<BinLock<'_>, Header> {
+        debug_assert!(!header.is_locked() && !header.is_forwarded());
+        // Acquire: the lock's holder sees what earlier holders did. Release is not
+        // needed, as nothing was written yet.
+        match self.header.compare_exchange_weak(
+            header.0,
+            header.0 | LOCKED,
+            Ordering::Acquire,
+            Ordering::Relaxed,
+        ) {
+            Ok(_) => Ok(BinLock { bin: self, header }),
+            Err(now) => Err(Header(now)),
+        }
+    }
+
+    /// Allocates an overflow block; `None` when out of memory.
+    pub(super) fn alloc_block() -> Option<*mut Bin> {
+        // SAFETY: a bin is not of size zero.
+        let block = unsafe { alloc::alloc(Layout::new::<Bin>()) }.cast::<Bin>();
+        if block.is_null() {
+            return None;
+        }
+        // SAFETY: just allocated with a bin's layout.
+        unsafe { block.write(Bin::new()) };
+        Some(block)
+    }
+
+    /// Frees an overflow block, not what it holds.
+    ///
+    /// # Safety
+    ///
+    /// The block is from [`Bin::alloc_block`] and nobody can reach it any more.
+    pub(super) unsafe fn dealloc_block(block: *mut Bin) {
+        // SAFETY: allocated with this layout. The drop is needed for loom's atomics,
+        // which own memory; std's do not.
+        unsafe {
+            block.drop_in_place();
+            alloc::dealloc(block.cast(), Layout::new::<Bin>());
+        }
+    }
+}
+
+#[cfg(loom)]
+impl Bin {
+    /// Makes a bin vacant that is the caller's alone.
+    pub(super) fn vacate_all(&mut self) {
+        self.header.with_mut(|header| *header = 0);
+        for slot in &mut self.slots {
+            slot.with_mut(|word| *word = std::ptr::null_mut());
+        }
+    }
+}
+
+/// Lets loom check that nobody uses a bin any more that is freed.
+#[cfg(loom)]
+impl Drop for Bin {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.vacate_all();
+        }
+    }
+}
+
+/// The right to change a bin. Dropping it unlocks, publishing the changes.
+pub(super) struct BinLock<'g> {
+    bin: &'g Bin,
+    /// The header to be published, without the lock bit.
+    header: Header,
+}
+
+impl<'g> BinLock<'g> {
+    /// Puts a word into the first vacant slot.
+    #[inline]
+    pub(super) fn place(&mut self, tag: u8, word: Word, spares: &mut Spares) -> Placed {
+        // SAFETY: the bin is locked.
+        unsafe { place::place(self.bin, &mut self.header, LOCKED, tag, word, spares) }
+    }
+
+    /// Replaces the word in a slot by one for the same hash.
+    #[inline]
+    pub(super) fn replace(&mut self, block: &Bin, slot: usize, word: Word) {
+        block.set_word(slot, word);
+    }
+
+    /// Takes a claim out of its slot, in favour of a node for the same key or of nothing.
+    /// Says whether there may be somebody who waits for it.
+    #[inline]
+    #[must_use]
+    pub(super) fn settle(&mut self, block: &Bin, slot: usize, new: Option<Word>) -> bool {
+        match new {
+            Some(word) => block.set_word(slot, word),
+            None => self.vacate(block, slot),
+        }
+        self.header.is_waited() && self.settle_waited()
+    }
+
+    #[cold]
+    fn settle_waited(&mut self) -> bool {
+        // SAFETY: the bin is locked, so its blocks stay.
+        let mut blocks = unsafe { self.blocks() };
+        if !blocks.any(|(block, header)| header.used().any(|slot| block.word(slot).is_claim())) {
+            self.header.0 &= !WAITED;
+        }
+        true
+    }
+
+    /// Has whoever settles a claim in this bin wake those who wait for it.
+    pub(super) fn mark_waited(&mut self) {
+        self.header.0 |= WAITED;
+    }
+
+    /// Whether claims in the bin may have somebody who waits for them.
+    #[inline]
+    pub(super) fn is_waited(&self) -> bool {
+        self.header.is_waited()
+    }
+
+    /// Empties a slot of this bin, or of one of its blocks.
+    #[inline]
+    pub(super) fn vacate(&mut self, block: &Bin, slot: usize) {
+        block.set_word(slot, Word::VACANT);
+        if std::ptr::eq(block, self.bin) {
+            self.header.clear_tag(slot);
+        } else {
+            // Relaxed: only the lock's holder writes to the block's header.
+            let mut header = Header(block.header.load(Ordering::Relaxed));
+            header.clear_tag(slot);
+            block.header.store(header.0, Ordering::Release);
+        }
+    }
+
+    /// The bin with its header, then each overflow block with its own.
+    ///
+    /// # Safety
+    ///
+    /// No block of the bin is freed during `'g`.
+    pub(super) unsafe fn blocks(&self) -> Blocks<'g> {
+        Blocks(Some((self.bin, self.header)))
+    }
+
+    /// Publishes the changes, and keeps the lock.
+    pub(super) fn publish(&self) {
+        self.bin.header.store(self.header.0 | LOCKED, Ordering::Release);
+    }
+
+    /// Unlocks and marks the bin as forwarded: its nodes are in the next table.
+    #[inline]
+    pub(super) fn forward(mut self) {
+        self.header = Header(FORWARDED);
+    }
+}
+
+impl Drop for BinLock<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // A plain store, not a read-modify-write: nobody else writes to the header of
+        // a locked bin. Release: publishes the changes to the next holder and to readers.
+        self.bin.header.store(self.header.0, Ordering::Release);
+    }
+}
+
+/// A bin and its overflow blocks.
+pub(super) struct Blocks<'g>(Option<(&'g Bin, Header)>);
+
+impl<'g> Blocks<'g> {
+    /// All blocks of a bin whose header was loaded as `header`.
+    ///
+    /// # Safety
+    ///
+    /// No block of the bin is freed during `'g`.
+    pub(super) unsafe fn new(bin: &'g Bin, header: Header) -> Blocks<'g> {
+        Blocks(Some((bin, header)))
+    }
+}
+
+impl<'g> Iterator for Blocks<'g> {
+    type Item = (&'g Bin, Header);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (bin, header) = self.0.take()?;
+        if header.has_overflow() {
+            // SAFETY: whoever made the iterator promised that the blocks live on, and
+            // the header says that there is one.
+            let block: &'g Bin = unsafe { bin.next_block() };
+            self.0 = Some((block, block.header()));
+        }
+        Some((bin, header))
+    }
+}
+
+/// The nodes of a bin, at a time when nobody else has access: words and tags.
+///
+/// # Safety
+///
+/// The caller has exclusive access to the bin and its blocks.
+pub(super) unsafe fn exclusive_words(bin: &Bin, mut each: impl FnMut(u8, Word)) {
+    // SAFETY: exclusive access, so blocks are not freed meanwhile.
+    for (block, header) in unsafe { Blocks::new(bin, bin.header()) } {
+        for slot in header.used() {
+            each(header.tag(slot), block.word(slot));
+        }
+    }
+}
+
+/// Frees the overflow blocks of a bin, not what they hold.
+///
+/// # Safety
+///
+/// The caller has exclusive access to the bin, and it is not used again.
+pub(super) unsafe fn free_blocks(bin: &Bin) {
+    // SAFETY: exclusive access; each block is reached once and left before it is freed.
+    let blocks = unsafe { Blocks::new(bin, bin.header()) };
+    for (block, _) in blocks.skip(1) {
+        // SAFETY: `next` has already read the link to the block after this one.
+        unsafe { Bin::dealloc_block(std::ptr::from_ref(block).cast_mut()) };
+    }
+}
+
+/// How many nodes are in a bin and its blocks, and how many blocks hang on it.
+///
+/// # Safety
+///
+/// No block of the bin is freed meanwhile.
+pub(super) unsafe fn count(bin: &Bin, header: Header) -> (usize, usize) {
+    let (mut nodes, mut blocks) = (0, 0);
+    // SAFETY: the caller's promise.
+    for (i, (_, header)) in unsafe { Blocks::new(bin, header) }.enumerate() {
+        nodes += header.used().len();
+        blocks = i;
+    }
+    (nodes, blocks)
+}
+
+/// The key of a node word that a pinned or locking caller has loaded.
+///
+/// # Safety
+///
+/// The word was loaded from a bin, and the caller is pinned since before that.
+#[inline(always)]
+pub(super) unsafe fn node_of<'g, K, V>(word: Word) -> &'g Node<K, V> {
+    // SAFETY: nodes are published with release and loaded with acquire ordering, are
+    // immutable from then on, and freed only when no pinned thread can hold them.
+    unsafe { Node::of(word).as_ref() }
+}

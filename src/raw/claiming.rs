@@ -1,0 +1,313 @@
+//! Taking claims, waiting for those of others, and overtaking them. See `claim`.
+//!
+//! Each attempt searches as a writer does, without a lock, then locks the bin, confirms what
+//! was found, and puts the claim's word into the slot.
+
+use std::{mem, ptr::NonNull, task::Waker};
+
+use super::{
+    RawMap,
+    bin::{Bin, Placed, Spares},
+    claim::{Claim, Kind},
+    hash,
+    node::Node,
+    search::{Place, Seen},
+    table::Table,
+    word::Word,
+};
+use crate::{
+    claims::{self, Holder, TaskHolder, Ticket, Verdict},
+    epoch::{Guard, Pins},
+    sync::{Backoff, Ordering},
+};
+
+/// What came of the wish to claim an absent key.
+pub(crate) enum Taken<K, V> {
+    /// It is not absent.
+    Present(NonNull<Node<K, V>>),
+    /// It is claimed, and has been moved out of the option.
+    Claimed,
+    /// The claim on it is the caller's own, or that of somebody who waits for him, through so
+    /// many waits.
+    Recursive(usize),
+}
+
+/// A single attempt at an absent key.
+enum Attempt<'g> {
+    Present(Word),
+    Claimed,
+    Blocked(Place<'g>),
+    /// The bin has changed.
+    Again,
+}
+
+impl<K: Eq, V> Claim<'_, K, V> {
+    /// Claims a key if it is absent, waiting for others who have claimed it.
+    #[inline(always)]
+    pub(crate) fn take_absent(&mut self, key: &mut Option<K>, pins: &mut impl Pins) -> Taken<K, V> {
+        let table = self.map.begin_insertion(pins.guard());
+        let mut seen = Seen::new();
+        loop {
+            match self.attempt_absent(key, table, &mut seen, pins.guard()) {
+                Attempt::Present(word) => return Taken::Present(Node::of(word)),
+                Attempt::Claimed => return Taken::Claimed,
+                Attempt::Blocked(place) => match self.map.enlist(&place) {
+                    Verdict::Wait(ticket) => pins.unpinned(|| ticket.sleep()),
+                    Verdict::Settled => {}
+                    Verdict::Recursive(length) => return Taken::Recursive(length),
+                },
+                Attempt::Again => {}
+            }
+        }
+    }
+
+    /// Claims a key, waiting for others who have claimed it; `Err` with the number of waits if
+    /// that would never end. If the key is absent, it is moved out of the option.
+    #[inline(always)]
+    pub(crate) fn take_any(
+        &mut self,
+        key: &mut Option<K>,
+        pins: &mut impl Pins,
+    ) -> Result<(), usize> {
+        let guard = pins.guard();
+        let table = self.map.begin_insertion(guard);
+        let mut seen = Seen::new();
+        let place = self.map.locate(self.hash, |k| key.as_ref() == Some(k), &mut seen, guard);
+        if let Some(word) = place.found().filter(|word| !word.is_claim()) {
+            if self.cover_at(&place, word) {
+                return Ok(());
+            }
+        }
+        self.take_any_slowly(key, table, pins)
+    }
+
+    /// The same where the key is absent, claimed or being changed.
+    #[inline(never)]
+    fn take_any_slowly(
+        &mut self,
+        key: &mut Option<K>,
+        table: Table,
+        pins: &mut impl Pins,
+    ) -> Result<(), usize> {
+        let mut seen = Seen::new();
+        loop {
+            let guard = pins.guard();
+            let place = self.map.locate(self.hash, |k| key.as_ref() == Some(k), &mut seen, guard);
+            match place.found() {
+                None => {
+                    if self.reserve_at(&place, key, table, &seen, guard) {
+                        return Ok(());
+                    }
+                }
+                Some(word) if word.is_claim() => match self.map.enlist(&place) {
+                    Verdict::Wait(ticket) => pins.unpinned(|| ticket.sleep()),
+                    Verdict::Settled => {}
+                    Verdict::Recursive(length) => return Err(length),
+                },
+                Some(word) => {
+                    if self.cover_at(&place, word) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<K, V> Claim<'_, K, V> {
+    /// Claims a key if it is present, and says so, waiting for others who have claimed it.
+    /// `Err` with the number of waits if that would never end.
+    pub(crate) fn take_present(
+        &mut self,
+        mut eq: impl FnMut(&K) -> bool,
+        pins: &mut impl Pins,
+    ) -> Result<bool, usize> {
+        self.map.begin_write(pins.guard());
+        let mut seen = Seen::new();
+        loop {
+            let place = self.map.locate(self.hash, &mut eq, &mut seen, pins.guard());
+            let Some(word) = place.found() else { return Ok(false) };
+            if word.is_claim() {
+                match self.map.enlist(&place) {
+                    Verdict::Wait(ticket) => pins.unpinned(|| ticket.sleep()),
+                    Verdict::Settled => {}
+                    Verdict::Recursive(length) => return Err(length),
+                }
+            } else if self.cover_at(&place, word) {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Claims the key of a node that was found; `false` if the place has changed.
+    #[inline(always)]
+    fn cover_at(&mut self, place: &Place<'_>, node: Word) -> bool {
+        debug_assert!(self.kind == Kind::Nothing);
+        let address = node.address().addr();
+        self.holder.prepare(address);
+        let Some(lock) = place.lock_found() else {
+            self.holder.release(address);
+            return false;
+        };
+        self.holder.hold(address);
+        lock.replace(node.covered());
+        self.node = node;
+        self.kind = Kind::Covers;
+        true
+    }
+}
+
+impl<K: Eq, V> Claim<'_, K, V, TaskHolder> {
+    /// Claims a key if it is absent; `Err` with a place in the queue if somebody else has.
+    pub(crate) fn try_take_absent(
+        &mut self,
+        key: &mut Option<K>,
+        waker: &Waker,
+        guard: &Guard,
+    ) -> Result<Taken<K, V>, Ticket> {
+        let table = self.map.begin_insertion(guard);
+        let mut seen = Seen::new();
+        loop {
+            match self.attempt_absent(key, table, &mut seen, guard) {
+                Attempt::Present(word) => return Ok(Taken::Present(Node::of(word))),
+                Attempt::Claimed => return Ok(Taken::Claimed),
+                Attempt::Blocked(place) => {
+                    match claims::enlist_task(place.address(), waker, || place.mark_waited()) {
+                        Verdict::Wait(ticket) => return Err(ticket),
+                        Verdict::Settled => {}
+                        Verdict::Recursive(length) => return Ok(Taken::Recursive(length)),
+                    }
+                }
+                Attempt::Again => {}
+            }
+        }
+    }
+}
+
+impl<'map, K: Eq, V, H: Holder> Claim<'map, K, V, H> {
+    #[inline(always)]
+    fn attempt_absent<'g>(
+        &mut self,
+        key: &mut Option<K>,
+        table: Table,
+        seen: &mut Seen,
+        guard: &'g Guard,
+    ) -> Attempt<'g>
+    where
+        'map: 'g,
+    {
+        let place = self.map.locate(self.hash, |k| key.as_ref() == Some(k), seen, guard);
+        match place.found() {
+            Some(word) if word.is_reserved() => Attempt::Blocked(place),
+            Some(word) => Attempt::Present(word),
+            None if self.reserve_at(&place, key, table, seen, guard) => Attempt::Claimed,
+            None => Attempt::Again,
+        }
+    }
+
+    /// Places a claim where its key was found to be absent, and moves the key into it;
+    /// `false` if the place has changed.
+    #[inline(always)]
+    fn reserve_at(
+        &mut self,
+        place: &Place<'_>,
+        key: &mut Option<K>,
+        table: Table,
+        seen: &Seen,
+        guard: &Guard,
+    ) -> bool {
+        debug_assert!(self.kind == Kind::Nothing);
+        let copied = key.as_ref().expect("an absent key is not claimed twice");
+        let spare = self.map.garbage.take_spare();
+        // SAFETY: spare nodes of a map are of its type, and empty.
+        let node = unsafe { Node::<K, V>::make_reserved(self.hash, copied, table.bits(), spare) };
+        let address = node.address().addr();
+        self.holder.prepare(address);
+        let mut spares = Spares::new();
+        loop {
+            let Some(mut lock) = place.lock_absent(seen) else {
+                self.holder.release(address);
+                // SAFETY: not published, and the key is the caller's.
+                unsafe { Node::<K, V>::dealloc(node) };
+                return false;
+            };
+            let kind = match lock.place(hash::tag(self.hash), node.reserved(), &mut spares) {
+                Placed::InBin => Kind::Reserves,
+                Placed::InOverflow => Kind::Crowds,
+                Placed::NoRoom => {
+                    drop(lock);
+                    if !spares.fill(1) {
+                        std::alloc::handle_alloc_error(std::alloc::Layout::new::<Bin>());
+                    }
+                    continue;
+                }
+            };
+            self.holder.hold(address);
+            drop(lock);
+            mem::forget(key.take());
+            self.node = node;
+            self.kind = kind;
+            if kind == Kind::Crowds {
+                self.map.crowd(1, guard);
+            }
+            return true;
+        }
+    }
+}
+
+impl<K, V> RawMap<K, V> {
+    /// Counts claims in overflow blocks: if there are many, the table has to grow, although
+    /// they are no entries yet.
+    #[cold]
+    pub(super) fn crowd(&self, change: isize, guard: &Guard) {
+        // Relaxed, as for the count of entries.
+        self.garbage.stripes.mine().crowding.fetch_add(change, Ordering::Relaxed);
+        if change > 0 {
+            self.grow_if_crowded(guard);
+        }
+    }
+
+    /// Puts the thread into the queue of those who wait for the claim that was found.
+    #[cold]
+    pub(super) fn enlist(&self, place: &Place<'_>) -> Verdict {
+        // Most closures are short. A thread in the middle of a computation may be waiting
+        // in a circle, and is to know at once.
+        if !claims::is_nested() {
+            let mut backoff = Backoff::new();
+            for _ in 0..patience() {
+                backoff.wait();
+                if !place.is_current() {
+                    return Verdict::Settled;
+                }
+            }
+        }
+        claims::enlist_thread(place.address(), || place.mark_waited())
+    }
+
+    /// Goes ahead of a claim that was found: puts a node in its place, or nothing. The
+    /// covered node, if there is one, is left to the claim's holder. `false` if the claim is
+    /// there no longer.
+    #[cold]
+    pub(super) fn overtake(&self, place: &Place<'_>, new: Option<Word>, length: usize) -> bool {
+        let address = place.address();
+        let mut waited = false;
+        // (A circle can dissolve, by a future's being dropped, and the same node be claimed by
+        // somebody else before this: he is overtaken in place of the other, and told so.)
+        let done = claims::overtaking(address, length, || {
+            let Some(lock) = place.lock_found() else { return false };
+            let was_present = !lock.word().is_reserved();
+            waited = lock.settle(new);
+            self.count(isize::from(new.is_some()) - isize::from(was_present));
+            true
+        });
+        if waited {
+            claims::wake(address);
+        }
+        done
+    }
+}
+
+/// So many rounds of waiting come before a thread goes to sleep.
+fn patience() -> usize {
+    if cfg!(loom) { 0 } else { 10 }
+}

@@ -1,0 +1,127 @@
+//! The engine: a map from hashes to nodes, without a hasher, an API or any docs for
+//! users. All `unsafe` code of the crate that is about the map is below here.
+//!
+//! One module, one protocol: `search` (readers, and writers before they lock), `write`
+//! (insert, replace, remove), `claim` and `claiming` (computations), `transfer` (growing and shrinking), `walk` (iteration,
+//! `clear`), `exclusive` (`&mut` and drop), `many` (batches), over `table`, `bin`,
+//! `word`, `node`, `hash`, and `striped`, `stripe` and `retire` for what is not in the table.
+//!
+//! The crate's design chapter has the pictures.
+
+use std::{cell::Cell, marker::PhantomData};
+
+mod bin;
+mod claim;
+mod claiming;
+mod exclusive;
+mod hash;
+mod many;
+mod node;
+mod panicked;
+mod retire;
+mod search;
+mod stripe;
+mod striped;
+mod table;
+mod transfer;
+mod walk;
+mod word;
+mod write;
+
+use self::{
+    bin::Bin,
+    retire::{Garbage, Retired},
+    stripe::Stripe,
+    table::Table,
+};
+pub(crate) use self::{
+    claim::{Claim, Overtaken},
+    claiming::Taken,
+    exclusive::{IntoNodes, NodesMut},
+    hash::spread,
+    node::Node,
+    table::TableError,
+    walk::Cursor,
+    write::Occupied,
+};
+use crate::{
+    epoch::Guard,
+    sync::{AtomicIsize, AtomicPtr, Ordering, const_unless_loom},
+};
+
+/// The map's state.
+pub(crate) struct RawMap<K, V> {
+    /// The table that every operation begins with. It is replaced when all of its bins
+    /// have been forwarded to its successor, and retired then.
+    root: AtomicPtr<Bin>,
+    /// Garbage, and each thread's share of the count: what every write touches. Its parts
+    /// are padded, so that they do not share a line with `root`.
+    garbage: Garbage,
+    /// Owns keys and values, and is invariant in both: a map is written through `&`.
+    marker: PhantomData<Cell<(K, V)>>,
+}
+
+// SAFETY: the map owns its keys and values (retired ones, too), and no thread but those
+// that use the map ever touches them.
+unsafe impl<K: Send, V: Send> Send for RawMap<K, V> {}
+// SAFETY: a shared map hands out `&K` and `&V` on all threads (hence `Sync`) and takes
+// and drops keys and values on any of them (hence `Send`).
+unsafe impl<K: Send + Sync, V: Send + Sync> Sync for RawMap<K, V> {}
+
+impl<K, V> RawMap<K, V> {
+    const_unless_loom! {
+        pub(crate) const fn new() -> RawMap<K, V> {
+            RawMap {
+                root: AtomicPtr::new(Table::empty().into_raw()),
+                garbage: Garbage::new(),
+                marker: PhantomData,
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn root(&self) -> Table {
+        // Acquire: the table's bins are visible as its transfer left them.
+        Table::from_raw(self.root.load(Ordering::Acquire))
+    }
+
+    /// How many entries there are; exact if nothing is being written.
+    pub(crate) fn len(&self) -> usize {
+        self.sum(|stripe| &stripe.count)
+    }
+
+    /// How many claims on absent keys there are in overflow blocks.
+    fn crowding(&self) -> usize {
+        self.sum(|stripe| &stripe.crowding)
+    }
+
+    fn sum(&self, count: impl Fn(&Stripe) -> &AtomicIsize) -> usize {
+        // Relaxed: while others write, no order of the stripes is more right than another.
+        let counts = self.garbage.stripes.all().map(|stripe| count(stripe).load(Ordering::Relaxed));
+        // An entry can be seen to leave one stripe before it is seen to enter another.
+        usize::try_from(counts.fold(0isize, isize::wrapping_add)).unwrap_or(0)
+    }
+
+    fn count(&self, change: isize) {
+        let count = &self.garbage.stripes.mine().count;
+        let seen = count.load(Ordering::Relaxed);
+        // An exchange instead of an addition, to notice when threads meet here.
+        if count
+            .compare_exchange(seen, seen.wrapping_add(change), Ordering::Relaxed, Ordering::Relaxed)
+            .is_err()
+        {
+            count.fetch_add(change, Ordering::Relaxed);
+            self.garbage.stripes.spread_out();
+        }
+    }
+
+    fn retire(&self, piece: Retired, guard: &Guard) {
+        self.garbage.retire(piece, guard);
+    }
+
+    /// Frees what may be freed: all of this thread's garbage, if nobody is pinned.
+    pub(crate) fn flush(&self) {
+        // SAFETY: the garbage is from this map, of `K` and `V`.
+        unsafe { self.garbage.flush::<K, V>() };
+    }
+}

@@ -1,0 +1,397 @@
+//! Garbage: what has been taken out of a map while readers may still hold it.
+//!
+//! ```text
+//!   retire(x) ──> open batch of the thread's stripe ──(full, or flush)──> sealed batch
+//!                                                                           │
+//!             epochs: nobody is pinned any more who was when it was sealed ─┤
+//!                                                                           v
+//!                  freed at the start of some later write, or by the map's drop
+//!                                       │
+//!   a later insertion  <── spare memory ┘ (of small nodes, kept in the stripe)
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. What is retired cannot be reached any more by threads that pin from now on.
+//! 2. Garbage belongs to its map until it is freed. The epochs get a flag to raise and
+//!    nothing else, so a map that is dropped frees all it ever held, keys and values
+//!    need not be `'static`, and their `Drop` runs only on threads that use the map
+//!    (which is why a map of `Rc` is fine on one thread).
+//! 3. No lock is held while anything of the user's is dropped; a panic there does not
+//!    keep the rest of the batch from being freed.
+//! 4. A thread that is freeing does not begin to free again: a `Drop` that writes to a map
+//!    would otherwise lead to another, and so on, until the stack is full.
+//!
+//! A batch stays with the stripe that it was filled in, so that the threads that retire
+//! get the memory back, and do not meet here. A thread that seals a batch also looks
+//! after another stripe, whose threads may have left.
+
+use std::cell::Cell;
+
+use super::{
+    bin::Bin,
+    node::Node,
+    panicked::Panicked,
+    stripe::{KEEPS_SPARE, Stripe},
+    striped::Striped,
+    table::Table,
+    word::Word,
+};
+use crate::{
+    epoch::{self, Guard},
+    sync::{Arc, AtomicBool, Mutex, Ordering, const_unless_loom},
+};
+
+/// A write frees at most so many batches.
+const FREED_BY_ONE_WRITE: usize = 2;
+
+/// The memory of larger nodes goes back to the allocator at once.
+const SPARE_SIZE: usize = 256;
+
+/// A piece of garbage.
+pub(super) enum Retired {
+    /// A node with its key and value.
+    Node(Word),
+    /// A node that has a key and no value.
+    Reserved(Word),
+    /// An overflow block; what it held has moved.
+    Block(*mut Bin),
+    /// A table; what its bins held has moved.
+    Table(Table),
+}
+
+/// A batch that waits for its epoch to pass.
+pub(super) struct Sealed {
+    passed: Arc<AtomicBool>,
+    batch: Vec<Retired>,
+}
+
+/// The garbage of a map: its stripes, and a place for batches that no stripe was free to
+/// take.
+pub(super) struct Garbage {
+    pub(super) stripes: Striped<Stripe>,
+    homeless: Mutex<Vec<Sealed>>,
+    /// Whether there may be such batches: the lock need not be touched otherwise.
+    has_homeless: AtomicBool,
+}
+
+impl Garbage {
+    const_unless_loom! {
+        pub(super) const fn new() -> Garbage {
+            Garbage {
+                stripes: Striped::new(Stripe::new()),
+                homeless: Mutex::new(Vec::new()),
+                has_homeless: AtomicBool::new(false),
+            }
+        }
+    }
+
+    /// Adds a piece to the open batch of the thread's stripe. It never waits for a thread
+    /// that has been preempted there: it goes to another stripe.
+    #[inline]
+    pub(super) fn retire(&self, piece: Retired, guard: &Guard) {
+        let stripe = self.stripes.mine();
+        let Some(mut open) = stripe.try_open() else {
+            return self.retire_elsewhere(piece, guard);
+        };
+        let full = open.retire(piece);
+        drop(open);
+        if full {
+            self.seal_full(stripe, guard);
+        }
+    }
+
+    #[cold]
+    fn retire_elsewhere(&self, piece: Retired, guard: &Guard) {
+        self.stripes.spread_out();
+        for stripe in self.stripes.all() {
+            if let Some(mut open) = stripe.try_open() {
+                let full = open.retire(piece);
+                drop(open);
+                if full {
+                    self.seal_full(stripe, guard);
+                }
+                return;
+            }
+        }
+        // All are busy: more threads are here at once than the machine has cores.
+        self.seal(None, vec![piece], guard);
+    }
+
+    /// Hands over a table at once: it is large, and insertions, which are what follows
+    /// when a map grows, retire nothing that would fill a batch.
+    pub(super) fn retire_table(&self, table: Table, guard: &Guard) {
+        self.seal(Some(self.stripes.mine()), vec![Retired::Table(table)], guard);
+    }
+
+    /// Seals the open batch of a stripe if it is full. If another thread is there just
+    /// now, that one will find it full, too.
+    #[cold]
+    pub(super) fn seal_full(&self, stripe: &Stripe, guard: &Guard) {
+        let Some(mut open) = stripe.try_open() else { return };
+        if open.is_full() {
+            let batch = open.take_batch();
+            drop(open);
+            self.seal(Some(stripe), batch, guard);
+        }
+    }
+
+    /// Hands a batch to the epochs.
+    #[cold]
+    fn seal(&self, stripe: Option<&Stripe>, batch: Vec<Retired>, guard: &Guard) {
+        let passed = Arc::new(AtomicBool::new(false));
+        let sealed = Sealed { passed: Arc::clone(&passed), batch };
+        let home = stripe.or_else(|| self.stripes.all().next());
+        // Relaxed below: the count is a hint. Release on the flag: with the acquire load
+        // before the batch is freed, whatever the readers of its nodes did happens before
+        // they are freed.
+        match home.and_then(|stripe| Some((stripe, stripe.try_open()?))) {
+            Some((stripe, mut open)) => {
+                open.sealed.push_back(sealed);
+                drop(open);
+                let count = Arc::clone(stripe.passed());
+                epoch::defer(guard, move || {
+                    passed.store(true, Ordering::Release);
+                    count.fetch_add(1, Ordering::Relaxed);
+                });
+            }
+            None => {
+                let mut homeless = self.homeless();
+                homeless.push(sealed);
+                self.has_homeless.store(true, Ordering::Relaxed);
+                drop(homeless);
+                epoch::defer(guard, move || passed.store(true, Ordering::Release));
+            }
+        }
+    }
+
+    fn homeless(&self) -> impl std::ops::DerefMut<Target = Vec<Sealed>> {
+        // Nothing panics under this lock (out of memory aborts), so it is not poisoned;
+        // if it were, the list would still be whole.
+        self.homeless.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Frees batches of the thread's stripe whose epoch has passed, and one of another
+    /// stripe or without a home, if there is one.
+    ///
+    /// # Panics
+    ///
+    /// When a key's or a value's `Drop` panics, after everything else in the batch has
+    /// been freed.
+    ///
+    /// # Safety
+    ///
+    /// The garbage is from a map of `K` and `V`.
+    #[cold]
+    pub(super) unsafe fn free_due<K, V>(&self) {
+        let Some(_freeing) = Freeing::begin() else { return };
+        let stripe = self.stripes.mine();
+        for _ in 0..FREED_BY_ONE_WRITE {
+            let Some(batch) = take_due(stripe) else { break };
+            // SAFETY: its epoch has passed, so no reader holds any of it.
+            unsafe { free_and_keep::<K, V>(stripe, batch) }.resume();
+        }
+        let others = self.stripes.all().skip(1).filter(|stripe| stripe.is_due());
+        let batch = others.filter_map(take_due).next().or_else(|| self.take_homeless());
+        if let Some(batch) = batch {
+            // SAFETY: as above.
+            unsafe { free_and_keep::<K, V>(stripe, batch) }.resume();
+        }
+    }
+
+    fn take_homeless(&self) -> Option<Vec<Retired>> {
+        if !self.has_homeless.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut homeless = self.homeless();
+        let due = homeless.iter().position(|sealed| sealed.passed.load(Ordering::Acquire))?;
+        let batch = homeless.swap_remove(due).batch;
+        // Under the lock, as when it is set.
+        self.has_homeless.store(!homeless.is_empty(), Ordering::Relaxed);
+        Some(batch)
+    }
+
+    /// The memory of a node that has been freed, if there is some at hand.
+    #[inline]
+    pub(super) fn take_spare(&self) -> Option<Word> {
+        let stripe = self.stripes.mine();
+        if !stripe.has_spare.load(Ordering::Relaxed) {
+            return None;
+        }
+        let spare = stripe.try_open()?.take_spare();
+        if spare.is_none() {
+            stripe.has_spare.store(false, Ordering::Relaxed);
+        }
+        spare
+    }
+
+    /// Seals what is in open batches and frees all whose epoch passes at once.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Garbage::free_due`].
+    pub(super) unsafe fn flush<K, V>(&self) {
+        let guard = epoch::pin();
+        for stripe in self.stripes.all() {
+            // A thread that is just filling a batch will seal it in its own time.
+            let batch = stripe.try_open().map(|mut open| open.take_batch());
+            match batch {
+                Some(batch) if !batch.is_empty() => self.seal(Some(stripe), batch, &guard),
+                _ => {}
+            }
+        }
+        drop(guard);
+        epoch::advance();
+        let Some(_freeing) = Freeing::begin() else { return };
+        let mut panicked = Panicked::default();
+        let due = self.stripes.all().flat_map(|stripe| std::iter::from_fn(|| take_due(stripe)));
+        for batch in due.chain(std::iter::from_fn(|| self.take_homeless())) {
+            let mut emptied = Vec::new();
+            // SAFETY: its epoch has passed; what was emptied is not used again.
+            unsafe {
+                panicked.merge(free::<K, V>(batch, &mut emptied));
+                dealloc_all::<K, V>(emptied);
+            }
+        }
+        panicked.resume();
+    }
+
+    /// Frees everything.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Garbage::free_due`]; and nobody has access to anything of the map any
+    /// more.
+    pub(super) unsafe fn free_all<K, V>(&mut self) -> Panicked {
+        let mut panicked = Panicked::default();
+        let mut emptied = Vec::new();
+        // Batches are taken out before they are freed. Nothing new can come: what is
+        // dropped here has no way to a map that is being dropped.
+        let homeless = std::mem::take(&mut *self.homeless());
+        for sealed in homeless {
+            // SAFETY: nobody has access, so no reader holds any of it.
+            panicked.merge(unsafe { free::<K, V>(sealed.batch, &mut emptied) });
+        }
+        for stripe in self.stripes.all() {
+            // Nobody else has access, so no stripe is locked.
+            let Some(mut open) = stripe.try_open() else { continue };
+            let batch = open.take_batch();
+            let sealed = std::mem::take(&mut open.sealed);
+            emptied.append(&mut open.take_spares());
+            drop(open);
+            for batch in sealed.into_iter().map(|sealed| sealed.batch).chain([batch]) {
+                // SAFETY: as above.
+                panicked.merge(unsafe { free::<K, V>(batch, &mut emptied) });
+            }
+        }
+        // SAFETY: emptied by `free`, or spare.
+        unsafe { dealloc_all::<K, V>(emptied) };
+        panicked
+    }
+}
+
+/// The mark of a thread that is freeing garbage of some map.
+struct Freeing(());
+
+impl Freeing {
+    /// `None` if the thread is doing that already.
+    fn begin() -> Option<Freeing> {
+        FREEING.with(|freeing| (!freeing.replace(true)).then(|| Freeing(())))
+    }
+}
+
+impl Drop for Freeing {
+    fn drop(&mut self) {
+        FREEING.with(|freeing| freeing.set(false));
+    }
+}
+
+#[cfg(not(loom))]
+thread_local! {
+    // Without a destructor, so that it works in other thread-locals' destructors.
+    static FREEING: Cell<bool> = const { Cell::new(false) };
+}
+
+#[cfg(loom)]
+loom::thread_local! {
+    static FREEING: Cell<bool> = Cell::new(false);
+}
+
+/// Takes a batch whose epoch has passed out of a stripe.
+fn take_due(stripe: &Stripe) -> Option<Vec<Retired>> {
+    let mut open = stripe.try_open()?;
+    // Batches can pass in another order than they came, if several threads seal them.
+    let due = open.sealed.iter().position(|sealed| sealed.passed.load(Ordering::Acquire))?;
+    let batch = open.sealed.remove(due)?.batch;
+    drop(open);
+    // It may not have been counted yet; then it wraps around, for the moment.
+    stripe.passed().fetch_sub(1, Ordering::Relaxed);
+    Some(batch)
+}
+
+/// Frees a batch, and keeps the memory of its nodes in the stripe if there is use for it.
+///
+/// # Safety
+///
+/// As for [`free`].
+unsafe fn free_and_keep<K, V>(stripe: &Stripe, batch: Vec<Retired>) -> Panicked {
+    let mut emptied = Vec::new();
+    // SAFETY: passed on.
+    let panicked = unsafe { free::<K, V>(batch, &mut emptied) };
+    if KEEPS_SPARE && size_of::<Node<K, V>>() <= SPARE_SIZE {
+        if let Some(mut open) = stripe.try_open() {
+            open.keep(&mut emptied);
+            stripe.has_spare.store(true, Ordering::Relaxed);
+        }
+    }
+    // SAFETY: emptied by `free`, and not among those that were kept.
+    unsafe { dealloc_all::<K, V>(emptied) };
+    panicked
+}
+
+/// Frees a batch, but for the memory of its nodes, which are `emptied` only.
+///
+/// # Safety
+///
+/// Nobody can reach any of it, and its nodes are of `K` and `V`.
+unsafe fn free<K, V>(batch: Vec<Retired>, emptied: &mut Vec<Word>) -> Panicked {
+    let mut panicked = Panicked::default();
+    emptied.reserve(batch.len());
+    let mut pieces = batch.into_iter();
+    // One `catch` for all pieces up to the first panic: it is not free.
+    while !pieces.as_slice().is_empty() {
+        panicked.catch(|| {
+            for piece in pieces.by_ref() {
+                // SAFETY: the caller's promise; each piece is owned by the batch alone.
+                unsafe {
+                    match piece {
+                        Retired::Node(word) => {
+                            // First, so that it is not lost if the drop panics.
+                            emptied.push(word);
+                            Node::<K, V>::of(word).drop_in_place();
+                        }
+                        Retired::Reserved(word) => {
+                            emptied.push(word);
+                            (&raw mut (*Node::<K, V>::of(word).as_ptr()).key).drop_in_place();
+                        }
+                        Retired::Block(block) => Bin::dealloc_block(block),
+                        Retired::Table(table) => table.dealloc(),
+                    }
+                }
+            }
+        });
+    }
+    panicked
+}
+
+/// Gives the memory of nodes back to the allocator.
+///
+/// # Safety
+///
+/// The nodes are of `K` and `V`, have no content, and nobody can reach them.
+unsafe fn dealloc_all<K, V>(emptied: Vec<Word>) {
+    for word in emptied {
+        // SAFETY: passed on.
+        unsafe { Node::<K, V>::dealloc(word) };
+    }
+}

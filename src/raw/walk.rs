@@ -1,0 +1,246 @@
+//! Visiting all entries of a map that others are writing to: iteration and `clear`.
+//!
+//! # Why iteration yields what it must
+//!
+//! A bin of any table stands for a prefix of the hash (see `hash`). A walk goes over the
+//! prefixes of the table that is the root when it begins, one after another. If the bin
+//! of a prefix has been forwarded, its nodes are in bins of the next table that stand
+//! for longer prefixes (after a growth), or for a shorter one (after a shrinking; the
+//! nodes of other prefixes in there are passed over). So whatever growing and shrinking
+//! goes on, every prefix is visited once, and an entry that is present all the time is
+//! found at that visit, and only then.
+//!
+//! Within a bin a node never changes its place but from a last slot to the block that
+//! the slot then links to; the slot is read once, and shows either the node or the link.
+
+use std::marker::PhantomData;
+
+use super::{
+    RawMap,
+    bin::{Bin, Header, node_of},
+    node::Node,
+    retire::Retired,
+    search::successor,
+    table::Table,
+    word::{Kind, Word},
+};
+use crate::epoch::Guard;
+
+/// A hash's first `bits` bits.
+#[derive(Clone, Copy)]
+struct Prefix {
+    bits: u32,
+    index: usize,
+}
+
+/// A walk over the prefixes of a table, or over a part of them.
+pub(crate) struct Cursor<K, V> {
+    table: Table,
+    next: usize,
+    end: usize,
+    /// The words of one prefix, last to first.
+    words: Vec<Word>,
+    marker: PhantomData<fn() -> (K, V)>,
+}
+
+// SAFETY: a cursor is a table's address and some words; it derefs nothing by itself but
+// in `next`, whose caller vouches for the lifetime.
+unsafe impl<K: Sync, V: Sync> Send for Cursor<K, V> {}
+
+impl<K, V> RawMap<K, V> {
+    /// A walk over everything, from now on.
+    pub(crate) fn cursor(&self, _guard: &Guard) -> Cursor<K, V> {
+        let table = self.root();
+        Cursor { table, next: 0, end: table.len(), words: Vec::new(), marker: PhantomData }
+    }
+
+    /// Removes all entries that are there throughout.
+    pub(crate) fn clear(&self, guard: &Guard) {
+        self.begin_write(guard);
+        let table = self.root();
+        let mut removed = Vec::with_capacity(REMOVED_AT_ONCE);
+        for index in 0..table.len() {
+            self.clear_prefix(table, Prefix { bits: table.bits(), index }, &mut removed, guard);
+        }
+    }
+
+    /// Clears the bins of a prefix. A bin that has become the target of several ones is
+    /// cleared as a whole: what else it holds is to be removed, too.
+    fn clear_prefix(&self, table: Table, prefix: Prefix, removed: &mut Vec<Word>, guard: &Guard) {
+        for (prefix, bin) in bins(table, prefix) {
+            loop {
+                if bin.header() == Header::EMPTY {
+                    break;
+                }
+                let mut covered = 0;
+                let Some(mut lock) = bin.lock() else {
+                    self.clear_prefix(successor(table), prefix, removed, guard);
+                    break;
+                };
+                // SAFETY: the guard keeps blocks from being freed.
+                'fill: for (block, header) in unsafe { lock.blocks() } {
+                    for slot in header.used() {
+                        if removed.len() + covered == REMOVED_AT_ONCE {
+                            break 'fill;
+                        }
+                        let word = block.word(slot);
+                        if word.is_reserved() {
+                            // The computation comes after the clearing.
+                        } else if word.is_claim() {
+                            // It comes before. Its holder will find out, and retires the
+                            // node; those who wait for it go on waiting.
+                            lock.replace(block, slot, word.reserved());
+                            covered += 1;
+                        } else {
+                            removed.push(word);
+                            lock.vacate(block, slot);
+                        }
+                    }
+                }
+                drop(lock);
+                let all = removed.len() + covered < REMOVED_AT_ONCE;
+                self.count(-((removed.len() + covered) as isize));
+                for word in removed.drain(..) {
+                    self.retire(Retired::Node(word), guard);
+                }
+                if all {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// `clear` holds a bin's lock for so many removals at the most.
+const REMOVED_AT_ONCE: usize = 32;
+
+impl<K, V> Cursor<K, V> {
+    /// The next node.
+    ///
+    /// # Safety
+    ///
+    /// The cursor is from [`RawMap::cursor`], and since then, and as long as `'g`, the
+    /// same guard has been held (on whatever thread).
+    #[inline]
+    pub(crate) unsafe fn next<'g>(&mut self) -> Option<&'g Node<K, V>>
+    where
+        K: 'g,
+        V: 'g,
+    {
+        loop {
+            if let Some(word) = self.words.pop() {
+                // SAFETY: the word was in a bin since the guard was taken.
+                return Some(unsafe { node_of(word) });
+            }
+            if self.next == self.end {
+                return None;
+            }
+            let prefix = Prefix { bits: self.table.bits(), index: self.next };
+            self.next += 1;
+            // SAFETY: the caller's promise.
+            unsafe { collect::<K, V>(self.table, prefix, &mut self.words) };
+            self.words.reverse();
+        }
+    }
+
+    /// Splits off the second half of what has not been visited yet, if that is more
+    /// than one prefix.
+    #[cfg_attr(not(feature = "rayon"), allow(dead_code))]
+    pub(crate) fn split(&mut self) -> Option<Cursor<K, V>> {
+        let middle = self.next + (self.end - self.next) / 2;
+        if middle == self.next || middle == self.end {
+            return None;
+        }
+        let end = std::mem::replace(&mut self.end, middle);
+        Some(Cursor {
+            table: self.table,
+            next: middle,
+            end,
+            words: Vec::new(),
+            marker: PhantomData,
+        })
+    }
+}
+
+/// The bins of a table that hold the nodes of a prefix, each with the longer prefix that
+/// it stands for, or with the same if the bin stands for a shorter one.
+fn bins<'g>(table: Table, prefix: Prefix) -> impl Iterator<Item = (Prefix, &'g Bin)> {
+    let (first, len, bits) = if table.bits() >= prefix.bits {
+        let more = table.bits() - prefix.bits;
+        (prefix.index << more, 1 << more, table.bits())
+    } else {
+        (prefix.index >> (prefix.bits - table.bits()), 1, prefix.bits)
+    };
+    (first..first + len).map(move |index| {
+        let prefix = if bits == table.bits() { Prefix { bits, index } } else { prefix };
+        (prefix, table.bin(index))
+    })
+}
+
+/// Collects the words of all nodes of a prefix.
+///
+/// # Safety
+///
+/// A guard is held since before `table` was loaded from the map.
+unsafe fn collect<K, V>(table: Table, prefix: Prefix, words: &mut Vec<Word>) {
+    for (prefix, bin) in bins(table, prefix) {
+        let header = bin.header();
+        if header.is_forwarded() {
+            // SAFETY: passed on.
+            unsafe { collect::<K, V>(successor(table), prefix, words) };
+        } else {
+            // SAFETY: passed on.
+            unsafe { collect_bin::<K, V>(table, prefix, bin, header, words) };
+        }
+    }
+}
+
+/// Collects the words of the nodes of a prefix that are in a bin.
+///
+/// # Safety
+///
+/// As for [`collect`].
+unsafe fn collect_bin<K, V>(
+    table: Table,
+    prefix: Prefix,
+    bin: &Bin,
+    header: Header,
+    words: &mut Vec<Word>,
+) {
+    let mut next = Some((bin, header));
+    while let Some((block, header)) = next {
+        let mut link = None;
+        for slot in header.used() {
+            let word = block.word(slot);
+            // SAFETY: the caller's guard keeps blocks from being freed.
+            match unsafe { word.kind() } {
+                Kind::Node | Kind::Covered => {
+                    // SAFETY: the guard keeps the node from being freed; it is in a
+                    // table of `table.bits()` bits.
+                    if unsafe { belongs::<K, V>(word, header.tag(slot), table, prefix) } {
+                        words.push(word);
+                    }
+                }
+                Kind::Vacant | Kind::Reserved => {}
+                Kind::Link(block) => link = Some(block),
+            }
+        }
+        // SAFETY: as above.
+        next = unsafe { block.after(header, link) };
+    }
+}
+
+/// Whether a node in a bin of `table` that includes the prefix is of the prefix.
+///
+/// # Safety
+///
+/// The node is live and in a table of `table.bits()` bits.
+#[inline]
+unsafe fn belongs<K, V>(word: Word, tag: u8, table: Table, prefix: Prefix) -> bool {
+    if table.bits() >= prefix.bits {
+        return true;
+    }
+    // SAFETY: the caller's promise.
+    let low = unsafe { Node::<K, V>::index_bits(word, tag, table.bits(), prefix.bits) };
+    low == prefix.index & ((1 << (prefix.bits - table.bits())) - 1)
+}

@@ -1,0 +1,460 @@
+//! Insert, replace, remove.
+//!
+//! Each of them searches first, without a lock, running the user's `Eq`; then it locks
+//! the bin, confirms that what it found still holds by comparing words, changes a slot,
+//! and unlocks. If it does not hold any more, another writer has made progress in the
+//! same bin, and the search is repeated.
+//!
+//! A claim in the way is waited for, or overtaken where that would never end; see `claim`.
+//!
+//! All that can panic or run user code happens before the bin is locked: a panic means
+//! that nothing has happened.
+
+use std::{
+    alloc::{self, Layout},
+    mem,
+    ptr::NonNull,
+};
+
+use super::{
+    RawMap,
+    bin::{Bin, Placed, Spares},
+    claim::Claim,
+    hash,
+    node::Node,
+    retire::Retired,
+    search::{Place, Seen},
+    table::{MIN_BITS, Table, TableError},
+    word::Word,
+};
+use crate::{
+    claims::{ThreadHolder, Verdict},
+    epoch::{Guard, Pins},
+    sync::Ordering,
+};
+
+/// The key is there already.
+pub(crate) struct Occupied<K, V> {
+    /// The node that is there.
+    pub(crate) current: NonNull<Node<K, V>>,
+    /// What was not inserted.
+    pub(crate) key: K,
+    pub(crate) value: V,
+}
+
+/// What a new node is made of. Whoever publishes the node forgets key and value.
+struct New<'a, K, V> {
+    hash: u64,
+    key: &'a K,
+    value: &'a V,
+    /// The root table, as it was before the node's bin was looked for.
+    table: Table,
+}
+
+impl<K, V> New<'_, K, V> {
+    /// A node with copies of key and value.
+    #[inline]
+    fn make(&self, spare: Option<Word>) -> Word {
+        // SAFETY: spare nodes of a map are of its type, and empty.
+        unsafe { Node::make(self.hash, self.key, self.value, self.table.bits(), spare) }
+    }
+}
+
+/// What the methods here return lives as long as the guard that `pins` has when they return:
+/// it is kept by that. They wait for claims of others without it, if it is their own.
+impl<K, V> RawMap<K, V> {
+    /// Inserts, replacing the key's node if there is one; returns that.
+    #[inline]
+    pub(crate) fn insert(
+        &self,
+        hash: u64,
+        key: K,
+        value: V,
+        pins: &mut impl Pins,
+    ) -> Option<NonNull<Node<K, V>>>
+    where
+        K: Eq,
+    {
+        let table = self.begin_insertion(pins.guard());
+        let mut seen = Seen::new();
+        loop {
+            let guard = pins.guard();
+            let place = self.locate(hash, |other| *other == key, &mut seen, guard);
+            let new = New { hash, key: &key, value: &value, table };
+            let found = place.found();
+            let done = match found {
+                Some(claim) if claim.is_claim() => match self.enlist(&place) {
+                    Verdict::Wait(ticket) => {
+                        pins.unpinned(|| ticket.sleep());
+                        false
+                    }
+                    Verdict::Settled => false,
+                    Verdict::Recursive(length) => self.overtake_with(&place, new, length),
+                },
+                Some(old) => self.replace_at(&place, old, new, guard),
+                None => self.add_at(&place, new, &seen, guard).is_some(),
+            };
+            if done {
+                // They have been moved into the new node.
+                mem::forget((key, value));
+                return found.filter(|old| !old.is_reserved()).map(Node::of);
+            }
+        }
+    }
+
+    /// Inserts if the key is absent. Where it is present, nothing is allocated or locked.
+    #[inline]
+    pub(crate) fn try_insert(
+        &self,
+        hash: u64,
+        key: K,
+        value: V,
+        pins: &mut impl Pins,
+    ) -> Result<NonNull<Node<K, V>>, Occupied<K, V>>
+    where
+        K: Eq,
+    {
+        if let Some(current) = self.get(hash, |other| *other == key, pins.guard()) {
+            return Err(Occupied { current: current.into(), key, value });
+        }
+        let table = self.begin_insertion(pins.guard());
+        let mut seen = Seen::new();
+        loop {
+            let guard = pins.guard();
+            let place = self.locate(hash, |other| *other == key, &mut seen, guard);
+            let new = New { hash, key: &key, value: &value, table };
+            let added = match place.found() {
+                Some(claim) if claim.is_reserved() => match self.enlist(&place) {
+                    Verdict::Wait(ticket) => {
+                        pins.unpinned(|| ticket.sleep());
+                        None
+                    }
+                    Verdict::Settled => None,
+                    Verdict::Recursive(length) => {
+                        let new = new.make(None);
+                        self.overtake_made(&place, new, length).then_some(new)
+                    }
+                },
+                Some(word) => {
+                    return Err(Occupied { current: Node::of(word), key, value });
+                }
+                None => self.add_at(&place, new, &seen, guard),
+            };
+            if let Some(node) = added {
+                // They have been moved into the node.
+                mem::forget((key, value));
+                return Ok(Node::of(node));
+            }
+        }
+    }
+
+    /// Replaces the key's node if there is one, and returns that.
+    #[inline]
+    pub(crate) fn replace(
+        &self,
+        hash: u64,
+        key: K,
+        value: V,
+        pins: &mut impl Pins,
+    ) -> Option<NonNull<Node<K, V>>>
+    where
+        K: Eq,
+    {
+        self.begin_write(pins.guard());
+        let mut seen = Seen::new();
+        loop {
+            // Before the search: the table that the key is found in is this or a later one.
+            let table = self.root();
+            let guard = pins.guard();
+            let place = self.locate(hash, |other| *other == key, &mut seen, guard);
+            let new = New { hash, key: &key, value: &value, table };
+            let old = place.found()?;
+            let done = if old.is_claim() {
+                match self.enlist(&place) {
+                    Verdict::Wait(ticket) => {
+                        pins.unpinned(|| ticket.sleep());
+                        false
+                    }
+                    Verdict::Settled => false,
+                    Verdict::Recursive(length) if old.is_reserved() => {
+                        // There is nothing to replace, and that is decided now.
+                        if self.overtake(&place, None, length) {
+                            return None;
+                        }
+                        false
+                    }
+                    Verdict::Recursive(length) => self.overtake_with(&place, new, length),
+                }
+            } else {
+                self.replace_at(&place, old, new, guard)
+            };
+            if done {
+                // They have been moved into the new node.
+                mem::forget((key, value));
+                return Some(Node::of(old));
+            }
+        }
+    }
+
+    /// Removes the node for which `eq` holds, and returns it.
+    #[inline]
+    pub(crate) fn remove(
+        &self,
+        hash: u64,
+        eq: impl FnMut(&K) -> bool,
+        pins: &mut impl Pins,
+    ) -> Option<NonNull<Node<K, V>>> {
+        self.remove_found(hash, eq, |_| true, pins)
+    }
+
+    /// Removes exactly this node, if it is still in the map.
+    pub(crate) fn remove_node(
+        &self,
+        hash: u64,
+        node: &Node<K, V>,
+        mut guard: &Guard,
+    ) -> Option<NonNull<Node<K, V>>> {
+        // A key has its node's address, even one of size zero. If the node has been cleared
+        // away under a claim, the address is that of a reserved key, which is absent.
+        let eq = |key: &K| std::ptr::eq(key, &node.key);
+        self.remove_found(hash, eq, |word| !word.is_reserved(), &mut guard)
+    }
+
+    #[inline]
+    fn remove_found(
+        &self,
+        hash: u64,
+        mut eq: impl FnMut(&K) -> bool,
+        is_meant: impl Fn(Word) -> bool,
+        pins: &mut impl Pins,
+    ) -> Option<NonNull<Node<K, V>>> {
+        self.begin_write(pins.guard());
+        let mut seen = Seen::new();
+        loop {
+            let guard = pins.guard();
+            let place = self.locate(hash, &mut eq, &mut seen, guard);
+            let word = place.found().filter(|word| is_meant(*word))?;
+            if word.is_claim() {
+                match self.enlist(&place) {
+                    Verdict::Wait(ticket) => pins.unpinned(|| ticket.sleep()),
+                    Verdict::Settled => {}
+                    Verdict::Recursive(length) => {
+                        if self.overtake(&place, None, length) {
+                            return (!word.is_reserved()).then(|| Node::of(word));
+                        }
+                    }
+                }
+            } else if let Some(lock) = place.lock_found() {
+                lock.vacate();
+                self.count(-1);
+                self.retire(Retired::Node(word), guard);
+                return Some(Node::of(word));
+            }
+        }
+    }
+
+    /// Removes the node for which `eq` holds, if `condition` does, too, which is asked once.
+    ///
+    /// The key is claimed meanwhile. Should the condition itself write the key, or have a
+    /// thread do so that it waits for, then what it was asked about is gone, and this
+    /// removes nothing.
+    pub(crate) fn remove_if(
+        &self,
+        hash: u64,
+        mut eq: impl FnMut(&K) -> bool,
+        condition: impl FnOnce(&K, &V) -> bool,
+        pins: &mut impl Pins,
+    ) -> Option<NonNull<Node<K, V>>> {
+        let mut claim = Claim::new(self, hash, ThreadHolder::closure());
+        let mut seen = Seen::new();
+        loop {
+            match claim.take_present(&mut eq, pins) {
+                Ok(false) => return None,
+                Ok(true) => {
+                    let remove = pins.unpinned(|| {
+                        claim.value().is_some_and(|value| condition(claim.key(), value))
+                    });
+                    return if remove { claim.remove(pins.guard()).ok() } else { None };
+                }
+                // The key is being computed by this very thread, or in a circle.
+                Err(_) => {}
+            }
+            let guard = pins.guard();
+            let place = self.locate(hash, &mut eq, &mut seen, guard);
+            let Some(word) = place.found().filter(|word| word.is_claim()) else { continue };
+            let Verdict::Recursive(length) = self.enlist(&place) else { continue };
+            if word.is_reserved() {
+                // There is nothing to remove, and that is decided now.
+                if self.overtake(&place, None, length) {
+                    return None;
+                }
+                continue;
+            }
+            // The claim is not this operation's: the pin keeps what the condition looks at, and
+            // its address from meaning something else.
+            // SAFETY: found under the guard, which is held.
+            let node: &Node<K, V> = unsafe { Node::of(word).as_ref() };
+            if !condition(&node.key, &node.value) {
+                return None;
+            }
+            return self.remove_node(hash, node, guard);
+        }
+    }
+
+    /// Goes ahead of a claim with a new node. `false` if the claim is gone; otherwise the
+    /// entry has been moved.
+    #[cold]
+    fn overtake_with(&self, place: &Place<'_>, new: New<'_, K, V>, length: usize) -> bool {
+        self.overtake_made(place, new.make(None), length)
+    }
+
+    fn overtake_made(&self, place: &Place<'_>, new: Word, length: usize) -> bool {
+        let done = self.overtake(place, Some(new), length);
+        if !done {
+            // SAFETY: not published, and the content is the caller's.
+            unsafe { Node::<K, V>::dealloc(new) };
+        }
+        done
+    }
+
+    /// Puts a new node in the place of the old one that was found, and retires that.
+    /// `false` if the place has changed; otherwise the entry has been moved.
+    ///
+    /// One stay in the stripe serves two ends: it gives memory for the new node, and
+    /// takes the old one.
+    #[inline]
+    fn replace_at(&self, place: &Place<'_>, old: Word, new: New<'_, K, V>, guard: &Guard) -> bool {
+        let Some(mut open) = self.garbage.stripes.mine().try_open() else {
+            return self.replace_without_stripe(place, old, new, guard);
+        };
+        let new = new.make(open.take_spare());
+        let Some(lock) = place.lock_found() else {
+            drop(open);
+            // SAFETY: not published, and the content is the caller's.
+            unsafe { Node::<K, V>::dealloc(new) };
+            return false;
+        };
+        lock.replace(new);
+        let full = open.retire(Retired::Node(old));
+        drop(open);
+        if full {
+            self.garbage.seal_full(self.garbage.stripes.mine(), guard);
+        }
+        true
+    }
+
+    /// The same while another thread is at this one's stripe.
+    #[cold]
+    fn replace_without_stripe(
+        &self,
+        place: &Place<'_>,
+        old: Word,
+        new: New<'_, K, V>,
+        guard: &Guard,
+    ) -> bool {
+        let new = new.make(None);
+        let Some(lock) = place.lock_found() else {
+            // SAFETY: not published, and the content is the caller's.
+            unsafe { Node::<K, V>::dealloc(new) };
+            return false;
+        };
+        lock.replace(new);
+        self.retire(Retired::Node(old), guard);
+        true
+    }
+
+    /// Adds a node to a bin in which its key was found to be absent. `None` if the place
+    /// has changed; otherwise the entry has been moved.
+    #[inline]
+    fn add_at(
+        &self,
+        place: &Place<'_>,
+        new: New<'_, K, V>,
+        seen: &Seen,
+        guard: &Guard,
+    ) -> Option<Word> {
+        let tag = hash::tag(new.hash);
+        let new = new.make(self.garbage.take_spare());
+        let mut spares = Spares::new();
+        loop {
+            let Some(mut lock) = place.lock_absent(seen) else {
+                // SAFETY: not published, and the content is the caller's.
+                unsafe { Node::<K, V>::dealloc(new) };
+                return None;
+            };
+            let placed = lock.place(tag, new, &mut spares);
+            drop(lock);
+            match placed {
+                Placed::InBin => self.count(1),
+                Placed::InOverflow => {
+                    self.count(1);
+                    self.grow_if_crowded(guard);
+                }
+                Placed::NoRoom => {
+                    if !spares.fill(1) {
+                        alloc::handle_alloc_error(Layout::new::<Bin>());
+                    }
+                    continue;
+                }
+            }
+            return Some(new);
+        }
+    }
+
+    /// What every write does first: its share of housekeeping.
+    ///
+    /// It comes first because it can run the user's `Drop`: when that panics, the
+    /// operation has not begun.
+    #[inline]
+    pub(super) fn begin_write(&self, guard: &Guard) {
+        if self.garbage.stripes.mine().is_due() {
+            // SAFETY: the garbage is from this map, of `K` and `V`.
+            unsafe { self.garbage.free_due::<K, V>() };
+        }
+        let root = self.root();
+        if let Some(next) = root.next() {
+            self.help_transfer(root, next, guard);
+        }
+    }
+
+    /// The same before an insertion; the map has a table of its own then, the one
+    /// returned or a later one.
+    #[inline]
+    pub(super) fn begin_insertion(&self, guard: &Guard) -> Table {
+        self.begin_write(guard);
+        let root = self.root();
+        if root.is_empty_table() { self.first_table(root, guard) } else { root }
+    }
+
+    #[cold]
+    fn first_table(&self, root: Table, guard: &Guard) -> Table {
+        match self.install_first(root, MIN_BITS, guard) {
+            Ok(()) => self.root(),
+            Err(error) => error.handle(),
+        }
+    }
+
+    /// Replaces the shared empty table by one with bins. Somebody else may be faster.
+    pub(super) fn install_first(
+        &self,
+        empty: Table,
+        bits: u32,
+        guard: &Guard,
+    ) -> Result<(), TableError> {
+        let table = Table::alloc(bits)?;
+        // Release: publishes the table. Acquire: somebody else's is published.
+        match self.root.compare_exchange(
+            empty.into_raw(),
+            table.into_raw(),
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        ) {
+            // Under loom the empty table is not shared.
+            Ok(_) if cfg!(loom) => self.garbage.retire_table(empty, guard),
+            Ok(_) => {}
+            // SAFETY: allocated here and not published.
+            Err(_) => unsafe { table.dealloc() },
+        }
+        Ok(())
+    }
+}

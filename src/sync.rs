@@ -1,0 +1,202 @@
+//! The one door to atomics, locks and yielding: std's, or loom's under `--cfg loom`.
+//!
+//! Everything concurrent in this crate imports from here, so that the models in
+//! `loom-tests` run the very code that users run.
+
+#[cfg(not(loom))]
+pub(crate) use std::sync::{
+    Arc, Condvar, Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicIsize, AtomicPtr, AtomicU64, AtomicUsize, Ordering},
+};
+
+#[cfg(loom)]
+pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard, atomic::Ordering};
+
+#[cfg(loom)]
+pub(crate) use self::watched::{AtomicBool, AtomicIsize, AtomicPtr, AtomicU64, AtomicUsize};
+
+/// The allocator, which under loom notices what is leaked or freed twice.
+#[cfg(not(loom))]
+pub(crate) use std::alloc;
+#[cfg(loom)]
+pub(crate) mod alloc {
+    pub(crate) use std::alloc::handle_alloc_error;
+
+    pub(crate) use loom::alloc::{Layout, alloc, alloc_zeroed, dealloc};
+}
+
+/// Loom's number for this thread. (Loom's threads share one of the system's, and say which
+/// they are in their id's `Debug` alone.)
+#[cfg(loom)]
+pub(crate) fn thread_number() -> usize {
+    loom::thread_local! {
+        static NUMBER: usize = format!("{:?}", loom::thread::current().id())
+            .bytes()
+            .filter(u8::is_ascii_digit)
+            .fold(0, |number, digit| 10 * number + usize::from(digit - b'0'));
+    }
+    NUMBER.with(|number| *number)
+}
+
+/// Defines a function that is `const` except under loom, whose atomics have no
+/// `const` constructors.
+macro_rules! const_unless_loom {
+    ($(#[$meta:meta])* $vis:vis const fn $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty $body:block) => {
+        #[cfg(not(loom))]
+        $(#[$meta])*
+        $vis const fn $name($($arg: $ty),*) -> $ret $body
+
+        #[cfg(loom)]
+        $(#[$meta])*
+        $vis fn $name($($arg: $ty),*) -> $ret $body
+    };
+}
+pub(crate) use const_unless_loom;
+
+/// Waiting for another thread to leave a critical section of a few instructions.
+///
+/// It spins for a moment (the holder is most likely running on another core), then
+/// yields the processor, and at last sleeps. Yielding is what matters when there are
+/// more threads than cores: the holder may have been preempted, and every time slice
+/// spent spinning is one that it does not get. Sleeping is for schedulers whose yield
+/// never lets a thread of lower priority run.
+pub(crate) struct Backoff {
+    step: u32,
+}
+
+#[cfg(not(loom))]
+impl Backoff {
+    /// Rounds of spinning; round `n` lasts `2^n` pause instructions.
+    const SPINS: u32 = 6;
+    /// Rounds of yielding after that.
+    const YIELDS: u32 = 24;
+    /// The longest sleep is `2^MAX_SLEEP` times 32 microseconds: about a millisecond.
+    const MAX_SLEEP: u32 = 5;
+
+    pub(crate) fn new() -> Self {
+        Backoff { step: 0 }
+    }
+
+    #[cold]
+    pub(crate) fn wait(&mut self) {
+        let step = self.step;
+        self.step = step.saturating_add(1);
+        if step < Self::SPINS {
+            for _ in 0..1u32 << step {
+                std::hint::spin_loop();
+            }
+        } else if step < Self::SPINS + Self::YIELDS {
+            std::thread::yield_now();
+        } else {
+            let doublings = (step - Self::SPINS - Self::YIELDS).min(Self::MAX_SLEEP);
+            std::thread::sleep(std::time::Duration::from_micros(32 << doublings));
+        }
+    }
+}
+
+#[cfg(loom)]
+impl Backoff {
+    pub(crate) fn new() -> Self {
+        Backoff { step: 0 }
+    }
+
+    pub(crate) fn wait(&mut self) {
+        self.step += 1;
+        // Two that wait for a third would take turns for ever in some interleavings. They
+        // may do so a few times; then the rest of the interleaving is run, but not varied.
+        if self.step > 2 {
+            loom::skip_branch();
+        }
+        loom::thread::yield_now();
+    }
+}
+
+#[cfg(loom)]
+mod watched {
+    //! Loom's atomics, in a shape in which loom finds all interleavings of them.
+    //!
+    //! Loom swaps two accesses to an atomic if they depend on each other, but remembers
+    //! only the last access. When a thread loads and then changes an atomic, as everything
+    //! does here, its own load hides the other threads' earlier ones, and what happens if
+    //! it changes the atomic before those is never tried (tokio-rs/loom#166, #392). So a
+    //! load comes with a relaxed read-modify-write of a companion, which loom does swap
+    //! with others.
+
+    use std::ops::{Deref, DerefMut};
+
+    use loom::sync::atomic::{self, Ordering};
+
+    pub(crate) struct Watched<A> {
+        atomic: A,
+        loads: atomic::AtomicUsize,
+    }
+
+    impl<A> Watched<A> {
+        #[track_caller]
+        fn around(atomic: A) -> Self {
+            Watched { atomic, loads: atomic::AtomicUsize::new(0) }
+        }
+
+        #[track_caller]
+        fn announce_load(&self) {
+            self.loads.fetch_add(0, Ordering::Relaxed);
+        }
+    }
+
+    impl<A> Deref for Watched<A> {
+        type Target = A;
+
+        fn deref(&self) -> &A {
+            &self.atomic
+        }
+    }
+
+    impl<A> DerefMut for Watched<A> {
+        fn deref_mut(&mut self) -> &mut A {
+            &mut self.atomic
+        }
+    }
+
+    macro_rules! watched {
+        ($($atomic:ident $(<$t:ident>)?: $value:ty,)*) => {$(
+            pub(crate) type $atomic $(<$t>)? = Watched<atomic::$atomic $(<$t>)?>;
+
+            impl $(<$t>)? $atomic $(<$t>)? {
+                #[track_caller]
+                pub(crate) fn new(value: $value) -> Self {
+                    Watched::around(atomic::$atomic::new(value))
+                }
+
+                #[track_caller]
+                pub(crate) fn load(&self, ordering: Ordering) -> $value {
+                    self.announce_load();
+                    self.atomic.load(ordering)
+                }
+            }
+        )*};
+    }
+
+    impl AtomicBool {
+        /// Writes nothing if nothing changes. Loom lets a store of another thread, which
+        /// did not read what is written here, come before it (tokio-rs/loom#282): when a
+        /// thread tried in vain to set a lock, that would stay set when it is unlocked.
+        #[track_caller]
+        pub(crate) fn swap(&self, value: bool, ordering: Ordering) -> bool {
+            let failure = match ordering {
+                Ordering::Relaxed | Ordering::Release => Ordering::Relaxed,
+                _ => Ordering::Acquire,
+            };
+            match self.atomic.compare_exchange(!value, value, ordering, failure) {
+                Ok(before) | Err(before) => before,
+            }
+        }
+    }
+
+    watched! {
+        AtomicBool: bool,
+        AtomicIsize: isize,
+        AtomicU64: u64,
+        AtomicUsize: usize,
+        AtomicPtr<T>: *mut T,
+    }
+}
