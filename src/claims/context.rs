@@ -1,0 +1,382 @@
+//! In what context code runs: what is not settled while it waits.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
+
+use super::{
+    actor::{Computation, Parents, Thread},
+    waits,
+};
+use crate::sync::Ordering;
+
+/// What a thread knows about itself.
+pub(super) struct Local {
+    pub(super) thread: Arc<Thread>,
+    /// How many closures are running that compute values.
+    closures: Cell<usize>,
+    /// How many entries the thread holds.
+    entries: Cell<usize>,
+    /// A cell that is likely to be vacant: claims are most often settled last to first.
+    next: Cell<usize>,
+    /// The computations whose futures are being polled, the outermost first.
+    frames: RefCell<Vec<Polled>>,
+    /// The number of the last of these, or zero.
+    frame: Cell<u64>,
+    frames_ever: Cell<u64>,
+    /// Computations that a closure has begun to drive, with the number of closures that were
+    /// running then.
+    driven: RefCell<Vec<(usize, Arc<Computation>)>>,
+    /// The largest of these numbers.
+    driving: Cell<usize>,
+}
+
+/// One poll of a computation's future.
+struct Polled {
+    computation: Arc<Computation>,
+    number: u64,
+    /// Closures that have begun during the poll and are running.
+    closures: usize,
+}
+
+impl Local {
+    fn new() -> Local {
+        let thread = Arc::new(Thread::new());
+        waits::register(&thread);
+        Local {
+            thread,
+            closures: Cell::new(0),
+            entries: Cell::new(0),
+            next: Cell::new(0),
+            frames: RefCell::default(),
+            frame: Cell::new(0),
+            frames_ever: Cell::new(0),
+            driven: RefCell::default(),
+            driving: Cell::new(0),
+        }
+    }
+
+    fn holds_nothing(&self) -> bool {
+        self.closures.get() == 0 && self.entries.get() == 0
+    }
+
+    /// Sees to it that one more claim can be written down without allocating.
+    #[inline]
+    pub(super) fn make_room(&self) {
+        if self.read(self.next.get()) != 0 {
+            let vacant = (0..).find(|&index| self.read(index) == 0);
+            self.next.set(vacant.expect("memory ends before numbers do"));
+        }
+    }
+
+    #[inline]
+    fn read(&self, index: usize) -> usize {
+        // Relaxed: the thread's own.
+        self.thread.cell(index).load(Ordering::Relaxed)
+    }
+
+    /// Writes a claim down, after `make_room`, and says where.
+    ///
+    /// Relaxed stores here and in `release`: see `Thread::holds`.
+    #[inline]
+    pub(super) fn hold(&self, address: usize, kept: bool) -> usize {
+        let index = self.next.get();
+        self.thread.cell(index).store(address, Ordering::Relaxed);
+        self.next.set(index + 1);
+        let count = if kept { &self.entries } else { &self.closures };
+        count.set(count.get() + 1);
+        index
+    }
+
+    #[inline]
+    pub(super) fn release(&self, index: usize, kept: bool) {
+        self.thread.cell(index).store(0, Ordering::Relaxed);
+        self.next.set(index);
+        let count = if kept { &self.entries } else { &self.closures };
+        count.set(count.get() - 1);
+        if self.driving.get() > self.closures.get() {
+            self.let_go();
+        }
+    }
+
+    /// The poll that the thread is in: its number, or zero.
+    #[inline]
+    pub(super) fn frame(&self) -> u64 {
+        self.frame.get()
+    }
+
+    /// Notes that a claim is taken within the poll that the thread is in: by a closure, which
+    /// ends before the poll does, or by an entry, which can be kept in the future.
+    #[cold]
+    pub(super) fn take_within(&self, address: usize, kept: bool) {
+        if let Some(frame) = self.frames.borrow_mut().last_mut() {
+            if kept {
+                self.thread.within().insert(address, Arc::clone(&frame.computation));
+            } else {
+                frame.closures += 1;
+            }
+        }
+    }
+
+    /// Notes that such a claim is settled, in whatever poll.
+    #[cold]
+    pub(super) fn settle_within(&self, address: usize, kept: bool, number: u64) {
+        if kept {
+            let _computation = self.thread.within().remove(&address);
+            return;
+        }
+        let mut frames = self.frames.borrow_mut();
+        if let Some(frame) = frames.iter_mut().find(|frame| frame.number == number) {
+            frame.closures -= 1;
+        }
+    }
+
+    /// Notes that the closure that is running drives a computation.
+    fn drive(&self, computation: &Arc<Computation>) {
+        let closures = self.closures.get();
+        // Where there are only entries, no end of a closure is to be waited for.
+        if closures > 0 {
+            self.driving.set(closures);
+            let mut driven = self.driven.borrow_mut();
+            // A closure can drive a great many, one after another.
+            if driven.len() == driven.capacity() {
+                driven.retain(|(_, computation)| computation.is_driven_by(&self.thread));
+            }
+            driven.push((closures, Arc::clone(computation)));
+        }
+    }
+
+    /// What closures have driven that are running no longer, they do not wait for any more.
+    #[cold]
+    fn let_go(&self) {
+        let all = self.driven.take();
+        let (over, still): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|(closures, _)| *closures > self.closures.get());
+        self.driving.set(still.iter().map(|(closures, _)| *closures).max().unwrap_or(0));
+        self.driven.replace(still);
+        for (_, computation) in over {
+            computation.disown(&self.thread);
+        }
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        // Loom ends its statics before the locals of its threads, so there they stay registered.
+        if !cfg!(loom) {
+            waits::unregister(&self.thread);
+        }
+        #[cfg(not(loom))]
+        if std::ptr::eq(LATE.get(), self) {
+            LATE.set(std::ptr::null());
+        }
+    }
+}
+
+#[cfg(not(loom))]
+thread_local! {
+    static LOCAL: Mine = Mine(Rc::new(Local::new()));
+    /// What stands in for that when it has been destroyed, as long as somebody uses it: the
+    /// same, if a claim is left, or another one. From `Rc::as_ptr`. Without a destructor, so
+    /// that it is there in others' destructors.
+    static LATE: Cell<*const Local> = const { Cell::new(std::ptr::null()) };
+}
+
+#[cfg(not(loom))]
+struct Mine(Rc<Local>);
+
+#[cfg(not(loom))]
+impl Drop for Mine {
+    fn drop(&mut self) {
+        // Claims are left, in other thread-locals.
+        if Rc::strong_count(&self.0) > 1 {
+            LATE.set(Rc::as_ptr(&self.0));
+        }
+    }
+}
+
+#[cfg(not(loom))]
+impl Local {
+    #[inline]
+    pub(super) fn mine() -> Rc<Local> {
+        LOCAL.try_with(|mine| Rc::clone(&mine.0)).unwrap_or_else(|_| Local::late())
+    }
+
+    #[cold]
+    fn late() -> Rc<Local> {
+        let late = LATE.get();
+        if late.is_null() {
+            let local = Rc::new(Local::new());
+            LATE.set(Rc::as_ptr(&local));
+            return local;
+        }
+        // SAFETY: from `Rc::as_ptr`, on this thread, and the drop of what it points to would
+        // have cleared it: so there is still an `Rc` to it.
+        unsafe {
+            Rc::increment_strong_count(late);
+            Rc::from_raw(late)
+        }
+    }
+}
+
+#[cfg(loom)]
+loom::thread_local! {
+    static LOCAL: Rc<Local> = Rc::new(Local::new());
+}
+
+#[cfg(loom)]
+impl Local {
+    pub(super) fn mine() -> Rc<Local> {
+        LOCAL.with(Rc::clone)
+    }
+}
+
+impl Computation {
+    /// Marks the calling thread as polling this computation's future, as long as the result
+    /// lives.
+    pub(crate) fn enter(self: &Arc<Self>) -> Frame {
+        // It may be polled by others than before.
+        self.adopt(&Context::of_task());
+        self.enter_alone()
+    }
+
+    /// The same for a computation that belongs to all who wait for it: it is no part of what
+    /// polls it just now, which waits for it as the others do.
+    pub(crate) fn enter_alone(self: &Arc<Self>) -> Frame {
+        let local = Local::mine();
+        let number = local.frames_ever.get() + 1;
+        local.frames_ever.set(number);
+        local.frame.set(number);
+        let computation = Arc::clone(self);
+        local.frames.borrow_mut().push(Polled { computation, number, closures: 0 });
+        Frame(local)
+    }
+}
+
+/// See [`Computation::enter`].
+pub(crate) struct Frame(Rc<Local>);
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        let mut frames = self.0.frames.borrow_mut();
+        // Dropped after the borrow.
+        let _frame = frames.pop();
+        self.0.frame.set(frames.last().map_or(0, |frame| frame.number));
+        drop(frames);
+    }
+}
+
+/// What cannot go on while something is waited for.
+pub(super) enum Context {
+    /// Nothing that anybody waits for.
+    Free,
+    /// What a thread does.
+    Thread(Busy),
+    /// One computation. Others of the same task go on.
+    Task(Arc<Computation>),
+}
+
+/// A thread in the middle of something.
+pub(super) struct Busy {
+    pub(super) thread: Arc<Thread>,
+    /// The computations whose futures it is polling, the outermost first.
+    polled: Vec<Arc<Computation>>,
+    /// Whether it is about to sleep. Otherwise it is in a closure, and what it polls in there
+    /// to get its value waits.
+    sleeps: bool,
+}
+
+impl Context {
+    /// For code that is about to block the thread.
+    pub(super) fn of_thread() -> Context {
+        let local = Local::mine();
+        if local.holds_nothing() && local.frame.get() == 0 {
+            return Context::Free;
+        }
+        Context::Thread(Busy::new(&local, true))
+    }
+
+    /// For a future that is about to return `Pending`.
+    ///
+    /// If a closure is running that has begun since the thread began to poll, it is taken to
+    /// be driving the future to its end: it computes with `block_on`.
+    pub(super) fn of_task() -> Context {
+        let local = Local::mine();
+        let frames = local.frames.borrow();
+        match frames.last() {
+            Some(frame) if frame.closures == 0 => Context::Task(Arc::clone(&frame.computation)),
+            None if local.holds_nothing() => Context::Free,
+            _ => {
+                drop(frames);
+                Context::Thread(Busy::new(&local, false))
+            }
+        }
+    }
+
+    /// Who is not done before a computation is that runs here: first the thread whose closure
+    /// drives it, then the computation that it is polled in.
+    pub(super) fn parents(&self) -> Parents {
+        match self {
+            Context::Free => Parents::default(),
+            Context::Thread(busy) => {
+                Parents { thread: Some(Arc::clone(&busy.thread)), task: busy.innermost().cloned() }
+            }
+            Context::Task(task) => Parents { thread: None, task: Some(Arc::clone(task)) },
+        }
+    }
+
+    /// Tells contexts apart, and the same context before and after it became a part of
+    /// another one.
+    pub(super) fn id(&self) -> (usize, u64) {
+        match self {
+            Context::Free => (0, 0),
+            Context::Thread(busy) => {
+                let stamps = busy.polled.iter().map(Computation::stamp);
+                (Arc::as_ptr(&busy.thread).addr(), stamps.max().unwrap_or(0))
+            }
+            Context::Task(task) => (Arc::as_ptr(task).addr(), task.stamp()),
+        }
+    }
+
+    /// Notes that the closure that is running, if there is one, drives a computation.
+    pub(super) fn note(&self, computation: &Arc<Computation>) {
+        if let Context::Thread(_) = self {
+            Local::mine().drive(computation);
+        }
+    }
+}
+
+impl Busy {
+    fn new(local: &Local, sleeps: bool) -> Busy {
+        let frames = local.frames.borrow();
+        let polled = frames.iter().map(|frame| Arc::clone(&frame.computation)).collect();
+        Busy { thread: Arc::clone(&local.thread), polled, sleeps }
+    }
+
+    fn innermost(&self) -> Option<&Arc<Computation>> {
+        self.polled.last()
+    }
+
+    /// Whether a computation gets nowhere meanwhile: it is being polled, or is part of what is,
+    /// or is driven by this thread's closures. If the thread does not sleep, the innermost
+    /// closure goes on driving others.
+    pub(super) fn stops(&self, computation: &Arc<Computation>) -> bool {
+        let same = |one: Option<&Arc<Computation>>, other: Option<&Arc<Computation>>| {
+            one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
+        };
+        let mut next = Some(Arc::clone(computation));
+        while let Some(computation) = next {
+            if self.polled.iter().any(|polled| Arc::ptr_eq(polled, &computation)) {
+                return true;
+            }
+            let Parents { thread, task } = computation.parents();
+            if thread.is_some_and(|thread| Arc::ptr_eq(&thread, &self.thread)) {
+                return self.sleeps || !same(task.as_ref(), self.innermost());
+            }
+            next = task;
+        }
+        false
+    }
+}

@@ -1,0 +1,145 @@
+//! Writing down who holds which claim.
+
+use std::{
+    collections::HashMap,
+    hash::BuildHasherDefault,
+    rc::Rc,
+    sync::{Arc, Mutex},
+};
+
+use super::{
+    actor::{Actor, Computation, Map, lock},
+    context::Local,
+};
+
+/// Somebody who can hold one claim.
+///
+/// A claim has a holder in the book whenever it is in its slot, but for the moments right
+/// before it is settled (when it is as good as settled: there is nothing that its holder
+/// could wait for).
+pub(crate) trait Holder {
+    /// Called before a bin is locked to put a claim there, whose address is known. May be
+    /// called again, after `release`, if that fails.
+    fn prepare(&mut self, address: usize);
+
+    /// Called when the claim is in its slot, while the bin is locked.
+    fn hold(&mut self, address: usize);
+
+    /// Called before a claim is settled, and if it could not be put into its slot.
+    fn release(&mut self, address: usize);
+}
+
+/// A thread that runs a closure, or holds an entry.
+pub(crate) struct ThreadHolder {
+    local: Rc<Local>,
+    /// Where the claim is written down, or `NOWHERE`.
+    cell: usize,
+    /// The poll within which it was taken, or zero.
+    frame: u64,
+    /// Whether it can be kept beyond the function that takes it.
+    kept: bool,
+}
+
+const NOWHERE: usize = usize::MAX;
+
+impl ThreadHolder {
+    /// For a closure.
+    #[inline]
+    pub(crate) fn closure() -> ThreadHolder {
+        ThreadHolder { local: Local::mine(), cell: NOWHERE, frame: 0, kept: false }
+    }
+
+    pub(crate) fn entry() -> ThreadHolder {
+        ThreadHolder { local: Local::mine(), cell: NOWHERE, frame: 0, kept: true }
+    }
+}
+
+impl Holder for ThreadHolder {
+    #[inline]
+    fn prepare(&mut self, address: usize) {
+        // So that nothing is allocated when the claim is held.
+        self.local.make_room();
+        self.frame = self.local.frame();
+        if self.frame != 0 {
+            self.local.take_within(address, self.kept);
+        }
+    }
+
+    #[inline]
+    fn hold(&mut self, address: usize) {
+        self.cell = self.local.hold(address, self.kept);
+    }
+
+    #[inline]
+    fn release(&mut self, address: usize) {
+        if self.frame != 0 {
+            self.local.settle_within(address, self.kept, self.frame);
+            self.frame = 0;
+        }
+        if self.cell != NOWHERE {
+            self.local.release(self.cell, self.kept);
+            self.cell = NOWHERE;
+        }
+    }
+}
+
+/// A task that drives a future. It claims absent keys alone: their nodes are new, so the
+/// address can be written down before the claim is to be seen.
+pub(crate) struct TaskHolder(Arc<Computation>);
+
+impl TaskHolder {
+    /// A computation in the context of the calling code.
+    pub(crate) fn new() -> TaskHolder {
+        TaskHolder(Computation::begin())
+    }
+
+    /// A computation that is no part of any other, and must be polled with `enter_alone`.
+    pub(crate) fn alone() -> TaskHolder {
+        TaskHolder(Computation::alone())
+    }
+
+    pub(crate) fn computation(&self) -> &Arc<Computation> {
+        &self.0
+    }
+}
+
+impl Holder for TaskHolder {
+    fn prepare(&mut self, address: usize) {
+        lock(shard(address)).insert(address, Arc::clone(&self.0));
+    }
+
+    fn hold(&mut self, _address: usize) {}
+
+    fn release(&mut self, address: usize) {
+        // Dropped after the lock.
+        let _computation = lock(shard(address)).remove(&address);
+    }
+}
+
+impl Drop for TaskHolder {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+type Shard = Mutex<Map<Arc<Computation>>>;
+
+/// The claims of tasks. Locks of std's also under loom, whose threads are never switched
+/// while one is held.
+static TASKS: [Shard; 64] =
+    [const { Mutex::new(HashMap::with_hasher(BuildHasherDefault::new())) }; 64];
+
+fn shard(address: usize) -> &'static Shard {
+    // Nodes are some 16 to 256 bytes apart.
+    &TASKS[(address >> 4 ^ address >> 10) % TASKS.len()]
+}
+
+/// The task that holds a claim.
+pub(super) fn task(address: usize) -> Option<Actor> {
+    lock(shard(address)).get(&address).map(|computation| Actor::Task(Arc::clone(computation)))
+}
+
+/// Strikes out a claim that has been leaked.
+pub(super) fn forget_task(address: usize) {
+    let _computation = lock(shard(address)).remove(&address);
+}
