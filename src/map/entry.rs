@@ -1,0 +1,335 @@
+//! Entries: a key that is claimed until its entry is dropped.
+
+use std::fmt;
+
+use super::{ComputeError, OwnPin, Pinning, RecursiveUpdate, computing::settle};
+use crate::{epoch, raw::Claim};
+
+/// A key that is claimed, present or absent: what [`HashMap::entry`](crate::HashMap::entry)
+/// and [`Pinned::entry`](crate::Pinned::entry) return.
+///
+/// The key is claimed as long as the entry lives: others who want to write it wait, readers
+/// see what was there before. No lock is held, no other key is concerned, and the thread is
+/// not kept pinned. Dropping the entry leaves the key as it was (but for what `and_modify` has
+/// changed). Not `Send`: the claim is the thread's, which is how recursion is noticed; nor is
+/// it meant to be held across an `.await`, where it would be taken for the claim of whatever
+/// the thread does next.
+///
+/// Where a plain write of this thread, or of one that waits for it, overtakes the claim,
+/// the method that ends it returns [`RecursiveUpdate`], and the plain write stands.
+///
+/// # Leaking
+///
+/// An entry may be leaked (with [`mem::forget`](std::mem::forget)), and so leak its key. The
+/// key remains claimed then: it reads as before, and whoever wants to write it waits until
+/// the map is gone.
+///
+/// # Examples
+///
+/// ```
+/// use binlock::{Entry, HashMap};
+///
+/// let map = HashMap::new();
+/// map.entry("visits")?.or_insert(1)?;
+/// map.entry("visits")?.and_modify(|visits| visits + 1).or_insert(1)?;
+/// match map.entry("visits")? {
+///     Entry::Occupied(entry) if *entry.get() > 1 => drop(entry.remove()?),
+///     _ => {}
+/// }
+/// assert!(map.is_empty());
+/// # Ok::<(), binlock::RecursiveUpdate>(())
+/// ```
+#[must_use = "the key is claimed for as long as its entry lives"]
+pub enum Entry<'a, K, V, P: Pinning<'a> = OwnPin> {
+    /// The key is present.
+    Occupied(OccupiedEntry<'a, K, V, P>),
+    /// The key is absent.
+    Vacant(VacantEntry<'a, K, V, P>),
+}
+
+/// The claim on a key that is present. See [`Entry`].
+#[must_use = "the key is claimed for as long as its entry lives"]
+pub struct OccupiedEntry<'a, K, V, P: Pinning<'a> = OwnPin> {
+    /// `None` when the claim has been settled.
+    claimed: Option<(Claim<'a, K, V>, K)>,
+    /// What is to be stored when the entry is given up.
+    modified: Option<V>,
+    pinning: P,
+}
+
+/// The claim on a key that is absent. See [`Entry`].
+#[must_use = "the key is claimed for as long as its entry lives"]
+pub struct VacantEntry<'a, K, V, P: Pinning<'a> = OwnPin> {
+    claim: Claim<'a, K, V>,
+    pinning: P,
+}
+
+impl<'a, K, V, P: Pinning<'a>> Entry<'a, K, V, P> {
+    /// The key, as it was given to `entry`.
+    pub fn key(&self) -> &K {
+        match self {
+            Entry::Occupied(entry) => entry.key(),
+            Entry::Vacant(entry) => entry.key(),
+        }
+    }
+
+    /// The entry, with `value` if the key is absent.
+    ///
+    /// # Errors
+    ///
+    /// If the claim was overtaken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let map = binlock::HashMap::new();
+    /// assert_eq!(*map.entry(1)?.or_insert('a')?, 'a');
+    /// assert_eq!(*map.entry(1)?.or_insert('b')?, 'a');
+    /// # Ok::<(), binlock::RecursiveUpdate>(())
+    /// ```
+    pub fn or_insert(self, value: V) -> Result<P::Found<K, V>, RecursiveUpdate> {
+        self.or_insert_with(|| value)
+    }
+
+    /// The entry, with the value that `f` computes if the key is absent.
+    ///
+    /// To take no claim where the key is present, which is the faster way, use
+    /// [`compute_if_absent`](crate::HashMap::compute_if_absent).
+    ///
+    /// # Errors
+    ///
+    /// If the claim was overtaken.
+    pub fn or_insert_with(self, f: impl FnOnce() -> V) -> Result<P::Found<K, V>, RecursiveUpdate> {
+        self.or_insert_with_key(|_| f())
+    }
+
+    /// The entry, with the value that `f` computes from the key if it is absent.
+    ///
+    /// # Errors
+    ///
+    /// If the claim was overtaken.
+    pub fn or_insert_with_key(
+        self,
+        f: impl FnOnce(&K) -> V,
+    ) -> Result<P::Found<K, V>, RecursiveUpdate> {
+        match self {
+            Entry::Occupied(entry) => {
+                // Before there is a result, which would leak, pin and all, if this panics.
+                drop(f);
+                entry.into_ref()
+            }
+            Entry::Vacant(entry) => {
+                let value = f(entry.key());
+                entry.insert(value)
+            }
+        }
+    }
+
+    /// The entry, with the value that `f` computes if the key is absent, unless it fails.
+    ///
+    /// # Errors
+    ///
+    /// What `f` returned, or that the claim was overtaken.
+    pub fn or_try_insert_with<E>(
+        self,
+        f: impl FnOnce(&K) -> Result<V, E>,
+    ) -> Result<P::Found<K, V>, ComputeError<E>> {
+        match self {
+            Entry::Occupied(entry) => {
+                drop(f);
+                Ok(entry.into_ref()?)
+            }
+            Entry::Vacant(entry) => {
+                let value = f(entry.key()).map_err(ComputeError::Closure)?;
+                Ok(entry.insert(value)?)
+            }
+        }
+    }
+
+    /// The entry, with the default value if the key is absent.
+    ///
+    /// # Errors
+    ///
+    /// If the claim was overtaken.
+    pub fn or_default(self) -> Result<P::Found<K, V>, RecursiveUpdate>
+    where
+        V: Default,
+    {
+        self.or_insert_with(V::default)
+    }
+
+    /// Computes a new value from the present one, if there is one. It is stored when the
+    /// entry is dropped, or by the method that is called next.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let map = binlock::HashMap::from([(1, 10)]);
+    /// drop(map.entry(1)?.and_modify(|value| value + 1));
+    /// assert_eq!(*map.get(&1).unwrap(), 11);
+    /// # Ok::<(), binlock::RecursiveUpdate>(())
+    /// ```
+    pub fn and_modify(mut self, f: impl FnOnce(&V) -> V) -> Self {
+        if let Entry::Occupied(entry) = &mut self {
+            // The old one is dropped at the end.
+            let _before = entry.modified.replace(f(entry.get()));
+        }
+        self
+    }
+
+    /// Stores a value, whether the key is present or not, and returns the new entry.
+    ///
+    /// # Errors
+    ///
+    /// If the claim was overtaken; the value is dropped.
+    pub fn insert(self, value: V) -> Result<P::Found<K, V>, RecursiveUpdate> {
+        match self {
+            Entry::Occupied(mut entry) => {
+                drop(entry.modified.replace(value));
+                entry.into_ref()
+            }
+            Entry::Vacant(entry) => entry.insert(value),
+        }
+    }
+}
+
+impl<'a, K, V, P: Pinning<'a>> OccupiedEntry<'a, K, V, P> {
+    pub(super) fn new(claim: Claim<'a, K, V>, key: K, pinning: P) -> Self {
+        OccupiedEntry { claimed: Some((claim, key)), modified: None, pinning }
+    }
+
+    fn claimed(&self) -> &(Claim<'a, K, V>, K) {
+        self.claimed.as_ref().expect("only methods that consume the entry settle its claim")
+    }
+
+    /// The key, as it was given to `entry`.
+    pub fn key(&self) -> &K {
+        &self.claimed().1
+    }
+
+    /// The value.
+    pub fn get(&self) -> &V {
+        let covered = || self.claimed().0.value().expect("the key is present");
+        self.modified.as_ref().unwrap_or_else(covered)
+    }
+
+    /// Replaces the value, and returns the entry that was there.
+    ///
+    /// # Errors
+    ///
+    /// If the claim was overtaken; the value is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use binlock::{Entry, HashMap};
+    ///
+    /// let map = HashMap::from([(1, 'a')]);
+    /// let Entry::Occupied(entry) = map.entry(1)? else { panic!("it is present") };
+    /// assert_eq!(*entry.insert('b')?, 'a');
+    /// assert_eq!(*map.get(&1).unwrap(), 'b');
+    /// # Ok::<(), binlock::RecursiveUpdate>(())
+    /// ```
+    pub fn insert(mut self, value: V) -> Result<P::Found<K, V>, RecursiveUpdate> {
+        drop(self.modified.take());
+        let (mut claim, key) = self.claimed.take().expect("the claim is not settled yet");
+        settle(self.pinning, |guard| {
+            let before = claim.node();
+            claim.replace(key, value, guard).map(|_| before)
+        })
+    }
+
+    /// Removes the key, and returns the entry that was there.
+    ///
+    /// # Errors
+    ///
+    /// If the claim was overtaken.
+    pub fn remove(mut self) -> Result<P::Found<K, V>, RecursiveUpdate> {
+        let before = self.modified.take();
+        let (mut claim, key) = self.claimed.take().expect("the claim is not settled yet");
+        drop((before, key));
+        settle(self.pinning, |guard| claim.remove(guard))
+    }
+
+    /// Ends the claim, and returns the entry.
+    ///
+    /// # Errors
+    ///
+    /// If the claim was overtaken.
+    pub fn into_ref(mut self) -> Result<P::Found<K, V>, RecursiveUpdate> {
+        let modified = self.modified.take();
+        let (mut claim, key) = self.claimed.take().expect("the claim is not settled yet");
+        match modified {
+            Some(value) => settle(self.pinning, |guard| claim.replace(key, value, guard)),
+            None => {
+                // Before there is a result, which would leak, pin and all, if this panics.
+                drop(key);
+                let node = claim.node();
+                settle(self.pinning, |guard| claim.give_up(guard).map(|_| node))
+            }
+        }
+    }
+}
+
+impl<'a, K, V, P: Pinning<'a>> Drop for OccupiedEntry<'a, K, V, P> {
+    fn drop(&mut self) {
+        if let (Some(value), Some((mut claim, key))) = (self.modified.take(), self.claimed.take()) {
+            // If it was overtaken, there is nobody to be told, and the write stands.
+            let _ = claim.replace(key, value, &epoch::pin());
+        }
+    }
+}
+
+impl<'a, K, V, P: Pinning<'a>> VacantEntry<'a, K, V, P> {
+    pub(super) fn new(claim: Claim<'a, K, V>, pinning: P) -> Self {
+        VacantEntry { claim, pinning }
+    }
+
+    /// The key.
+    pub fn key(&self) -> &K {
+        self.claim.key()
+    }
+
+    /// Inserts the value, and returns the new entry.
+    ///
+    /// # Errors
+    ///
+    /// If the claim was overtaken; the value is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use binlock::{Entry, HashMap};
+    ///
+    /// let map = HashMap::new();
+    /// if let Entry::Vacant(entry) = map.entry(1)? {
+    ///     entry.insert('a')?;
+    /// }
+    /// assert_eq!(*map.get(&1).unwrap(), 'a');
+    /// # Ok::<(), binlock::RecursiveUpdate>(())
+    /// ```
+    pub fn insert(mut self, value: V) -> Result<P::Found<K, V>, RecursiveUpdate> {
+        settle(self.pinning, |guard| self.claim.fill(value, guard))
+    }
+}
+
+impl<'a, K: fmt::Debug, V: fmt::Debug, P: Pinning<'a>> fmt::Debug for Entry<'a, K, V, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Entry::Occupied(entry) => f.debug_tuple("Entry").field(entry).finish(),
+            Entry::Vacant(entry) => f.debug_tuple("Entry").field(entry).finish(),
+        }
+    }
+}
+
+impl<'a, K: fmt::Debug, V: fmt::Debug, P: Pinning<'a>> fmt::Debug for OccupiedEntry<'a, K, V, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OccupiedEntry").field("key", self.key()).field("value", self.get()).finish()
+    }
+}
+
+impl<'a, K: fmt::Debug, V, P: Pinning<'a>> fmt::Debug for VacantEntry<'a, K, V, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("VacantEntry").field(self.key()).finish()
+    }
+}
