@@ -1,0 +1,347 @@
+//! Memory: what allocates and what does not, what becomes of it, and what happens when
+//! there is none. With an allocator that counts, and fails where it is told to.
+
+mod common;
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    ptr,
+};
+
+use binlock::HashMap;
+use common::{Hashers, Random, within};
+
+/// Counts and fails by thread, so that tests do not disturb each other. So large that it
+/// counts as one is nothing here but tables, those of at least 1024 bins.
+struct Counting;
+
+thread_local! {
+    // Without destructors, and so always at hand.
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static BLOCKS: Cell<isize> = const { Cell::new(0) };
+    static TABLES: Cell<isize> = const { Cell::new(0) };
+    static TABLES_OF_4096: Cell<isize> = const { Cell::new(0) };
+    static FAILING: Cell<Failing> = const { Cell::new(Failing::Nothing) };
+}
+
+/// Which allocations fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Failing {
+    Nothing,
+    /// Those of at least so many bytes.
+    From(usize),
+    /// Those of overflow blocks: a bin's layout, which nothing else here has.
+    Blocks,
+}
+
+const BLOCK: Layout = match Layout::from_size_align(64, 64) {
+    Ok(layout) => layout,
+    Err(_) => unreachable!(),
+};
+
+impl Counting {
+    fn count(layout: Layout, change: isize) {
+        if layout == BLOCK {
+            BLOCKS.set(BLOCKS.get() + change);
+        }
+        if layout.size() >= 64 * 1024 {
+            TABLES.set(TABLES.get() + change);
+        }
+        if layout.size() / 64 / 4096 == 1 {
+            TABLES_OF_4096.set(TABLES_OF_4096.get() + change);
+        }
+    }
+
+    fn may_have(layout: Layout) -> bool {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        match FAILING.get() {
+            Failing::Nothing => true,
+            Failing::From(bytes) => layout.size() < bytes,
+            Failing::Blocks => layout != BLOCK,
+        }
+    }
+}
+
+// SAFETY: `System` does the work; null is an answer that is always allowed.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if !Self::may_have(layout) {
+            return ptr::null_mut();
+        }
+        Self::count(layout, 1);
+        // SAFETY: passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if !Self::may_have(layout) {
+            return ptr::null_mut();
+        }
+        Self::count(layout, 1);
+        // SAFETY: passed on.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        Self::count(layout, -1);
+        // SAFETY: passed on.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Runs `f` while some allocations of this thread fail.
+fn failing<R>(which: Failing, f: impl FnOnce() -> R) -> R {
+    struct Restore;
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            FAILING.set(Failing::Nothing);
+        }
+    }
+    let _restore = Restore;
+    FAILING.set(which);
+    f()
+}
+
+/// How many allocations `f` makes on this thread.
+fn allocations(f: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.get();
+    f();
+    ALLOCATIONS.get() - before
+}
+
+type Map = HashMap<u64, u64, Hashers>;
+
+fn check(map: &Map, entries: u64) {
+    assert_eq!(map.len() as u64, entries);
+    assert!((0..entries).all(|key| *map.get(&key).unwrap() == key));
+    assert_eq!(map.pin().keys().count() as u64, entries);
+}
+
+#[test]
+fn a_map_allocates_nothing_before_the_first_insertion() {
+    // The seeds, and the thread's registration with the epochs, are made once.
+    drop(HashMap::<u64, u64>::new().pin());
+    let count = allocations(|| {
+        let map = HashMap::<u64, u64>::new();
+        assert!(map.get(&1).is_none() && map.remove(&1).is_none() && map.replace(1, 1).is_none());
+        assert_eq!((map.pin().iter().count(), map.len()), (0, 0));
+        map.retain(|_, _| true);
+        map.shrink_to_fit();
+        let _ = map.into_iter().next();
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn a_look_up_and_a_try_insert_of_what_is_there_allocate_nothing() {
+    let map: Map = (0..1_000).map(|i| (i, i)).collect();
+    // What a thread writes down its claims in is made once.
+    assert!(map.remove_if(&0, |_, _| false).is_none());
+    let count = allocations(|| {
+        for key in 0..1_000 {
+            assert!(map.contains_key(&key) && map.get(&key).is_some());
+            assert_eq!(map.try_insert(key, 7).unwrap_err().value, 7);
+            assert!(map.remove_if(&key, |_, _| false).is_none());
+            assert!(map.pin().get_many([&key, &(key + 1_000)])[0].is_some());
+        }
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn try_reserve_without_memory_says_so_and_leaves_the_map_as_it_was() {
+    within(240, || {
+        for hasher in [Hashers::Good(1), Hashers::FewBits(5)] {
+            for entries in [0, 1, 300] {
+                let map = Map::with_hasher(hasher);
+                for key in 0..entries {
+                    map.insert(key, key);
+                }
+                let before = map.capacity();
+                failing(Failing::From(32 << 10), || {
+                    for _ in 0..3 {
+                        let error = map.try_reserve(50_000).unwrap_err();
+                        let message = error.to_string();
+                        assert!(message.contains("no") && message.contains("bytes"), "{message}");
+                        assert_ne!(map.try_reserve(usize::MAX), Err(error));
+                    }
+                });
+                assert_eq!(map.capacity(), before);
+                check(&map, entries);
+                assert_eq!(map.try_reserve(50_000), Ok(()));
+                assert!(map.capacity() >= 50_000);
+                for key in entries..2_000 {
+                    map.insert(key, key);
+                }
+                check(&map, 2_000);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_map_that_has_no_memory_to_grow_goes_on_and_grows_when_there_is_some() {
+    within(240, || {
+        for hasher in [Hashers::Good(1), Hashers::FewBits(7)] {
+            let map = Map::with_hasher(hasher);
+            let small = failing(Failing::From(4 << 10), || {
+                for key in 0..3_000 {
+                    assert!(map.insert(key, key).is_none());
+                    assert_eq!(*map.get(&key).unwrap(), key);
+                }
+                assert!(map.capacity() < 1_000, "the table was not to be had");
+                check(&map, 3_000);
+                for key in 0..1_000 {
+                    assert_eq!(*map.insert(key, key).unwrap(), key);
+                    assert_eq!(*map.remove(&key).unwrap(), key);
+                    assert_eq!(*map.try_insert(key, key).unwrap(), key);
+                }
+                map.capacity()
+            });
+            check(&map, 3_000);
+            for key in 3_000..6_000 {
+                map.insert(key, key);
+            }
+            assert!(map.capacity() >= 8 * small, "it does not grow any more");
+            check(&map, 6_000);
+        }
+    });
+}
+
+#[test]
+fn shrink_to_fit_without_memory_leaves_the_map_as_it_was() {
+    within(240, || {
+        let map = Map::with_capacity_and_hasher(100_000, Hashers::Good(1));
+        for key in 0..2_000 {
+            map.insert(key, key);
+        }
+        let before = map.capacity();
+        failing(Failing::From(1 << 10), || map.shrink_to_fit());
+        assert_eq!(map.capacity(), before);
+        check(&map, 2_000);
+        map.shrink_to_fit();
+        assert!(map.capacity() < before);
+        check(&map, 2_000);
+    });
+}
+
+#[test]
+fn shrink_to_fit_ends_when_bins_cannot_be_moved_for_want_of_memory() {
+    within(20, || {
+        // Into few bins, where the nodes have room only in overflow blocks.
+        let map = Map::with_capacity_and_hasher(100_000, Hashers::Good(1));
+        for key in 0..6_400 {
+            map.insert(key, key);
+        }
+        failing(Failing::Blocks, || map.shrink_to_fit());
+        check(&map, 6_400);
+        map.shrink_to_fit();
+        for key in 6_400..20_000 {
+            map.insert(key, key);
+        }
+        check(&map, 20_000);
+    });
+}
+
+#[test]
+fn try_reserve_ends_when_bins_cannot_be_moved_for_want_of_memory() {
+    within(20, || {
+        // All nodes are in one bin, and moving it takes overflow blocks. A growth is
+        // under way, and has to end before another can begin.
+        let map = Map::with_capacity_and_hasher(2_000, Hashers::Constant);
+        for key in 0..100 {
+            map.insert(key, key);
+        }
+        map.reserve(10_000);
+        // Whatever it says, it says it.
+        let _ = failing(Failing::Blocks, || map.try_reserve(1_000_000));
+        check(&map, 100);
+        assert_eq!(map.try_reserve(1_000_000), Ok(()));
+        check(&map, 100);
+    });
+}
+
+#[test]
+fn all_tables_and_overflow_blocks_are_freed_with_the_map() {
+    for hasher in [Hashers::Good(1), Hashers::FewBits(7), Hashers::Constant] {
+        let (blocks, tables) = (BLOCKS.get(), TABLES.get());
+        let entries = if hasher == Hashers::Constant { 300 } else { 10_000 };
+        let mut map = Map::with_hasher(hasher);
+        for key in 0..entries {
+            map.insert(key, key);
+        }
+        map.reserve(50_000);
+        for key in 0..entries {
+            map.remove(&key);
+        }
+        map.shrink_to_fit();
+        map.extend((0..entries).map(|key| (key, key)));
+        drop(map.drain());
+        map.extend((0..entries).map(|key| (key, key)));
+        assert!(BLOCKS.get() > blocks && (TABLES.get() > tables || entries == 300));
+        // A half consumed iterator frees the rest as well.
+        let mut entries = map.into_iter();
+        assert!(entries.nth(100).is_some());
+        drop(entries);
+        assert_eq!((BLOCKS.get(), TABLES.get()), (blocks, tables));
+    }
+}
+
+#[test]
+fn multiples_of_any_power_of_two_under_the_identity_do_not_crowd_into_few_bins() {
+    const N: u64 = 5_000;
+
+    let blocks = |keys: &mut dyn Iterator<Item = u64>| {
+        let before = BLOCKS.get();
+        let map = Map::with_capacity_and_hasher(N as usize, Hashers::Identity);
+        keys.for_each(|key| drop(map.insert(key, key)));
+        assert_eq!(map.len() as u64, N);
+        BLOCKS.get() - before
+    };
+    let mut random = Random::new(1);
+    let by_chance = blocks(&mut (0..N).map(|_| random.next()));
+    for k in 0..=51 {
+        let multiples = blocks(&mut (0..N).map(|i| i << k));
+        assert!(
+            multiples <= by_chance * 5 / 2,
+            "{multiples} instead of {by_chance} for multiples of 2^{k}"
+        );
+    }
+}
+
+#[test]
+fn no_write_moves_more_than_a_few_bins() {
+    within(240, || {
+        let map = Map::with_hasher(Hashers::Good(1));
+        // Until a table of 2^12 bins is to be left for one of 2^13.
+        const BINS: usize = 1 << 12;
+        let limit = BINS * 5 + BINS / 4;
+        let mut key = 0;
+        while map.capacity() <= limit {
+            map.insert(key, key);
+            key += 1;
+        }
+        assert_eq!(map.capacity(), 2 * limit);
+        // The old table is freed when all its bins have been moved. No operation, not
+        // even the one that began it, moves more than 32.
+        assert_eq!(TABLES_OF_4096.get(), 1);
+        let mut writes = 0;
+        while TABLES_OF_4096.get() == 1 {
+            // By so many all bins have been moved.
+            if writes < 2 * BINS / 32 {
+                map.remove(&u64::MAX);
+                writes += 1;
+            }
+            // Other tests can be pinned for a moment.
+            for _ in 0..100 {
+                map.flush();
+            }
+        }
+        assert!(writes >= BINS / 32 - 2, "all bins were moved by {writes} writes");
+        check(&map, key);
+    });
+}

@@ -1,0 +1,359 @@
+//! Each operation on a key takes effect at one moment, for all threads: who wins wins
+//! alone, nothing that was put in is taken out twice, nothing goes back in time.
+
+mod common;
+
+use std::{
+    cell::Cell,
+    sync::{
+        Barrier, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use binlock::HashMap;
+use common::{Hashers, Random, race, together, within};
+
+type Map = HashMap<u64, u64, Hashers>;
+
+const HASHERS: [Hashers; 3] = [Hashers::Good(3), Hashers::FewBits(2), Hashers::Constant];
+
+#[test]
+fn of_many_threads_that_try_to_insert_a_key_one_wins_and_all_see_its_value() {
+    const THREADS: usize = 6;
+
+    within(240, || {
+        for hasher in HASHERS {
+            let map = &Map::with_hasher(hasher);
+            let wins = &AtomicUsize::new(0);
+            let rounds = &Barrier::new(THREADS);
+            let keys = if hasher == Hashers::Constant { 60 } else { 300 };
+            together(THREADS, |thread| {
+                let mine = thread as u64;
+                for key in 0..keys {
+                    rounds.wait();
+                    let seen = match map.try_insert(key, mine) {
+                        Ok(value) => {
+                            assert_eq!(*value, mine);
+                            wins.fetch_add(1, Ordering::Relaxed);
+                            *value
+                        }
+                        Err(error) => {
+                            assert_eq!(error.value, mine);
+                            assert_ne!(*error.current, mine);
+                            *error.current
+                        }
+                    };
+                    // It stays the winner's.
+                    assert_eq!(*map.get(&key).unwrap(), seen);
+                    let again = map.try_insert(key, mine).map_err(|error| *error.current);
+                    assert_eq!(again.err(), Some(seen));
+                }
+            });
+            assert_eq!((wins.load(Ordering::Relaxed), map.len()), (keys as usize, keys as usize));
+        }
+    });
+}
+
+#[test]
+fn of_many_threads_that_remove_what_they_saw_one_gets_it() {
+    within(240, || {
+        for hasher in HASHERS {
+            let map = &Map::with_hasher(hasher);
+            let wins = &AtomicU64::new(0);
+            for key in 0..4 {
+                map.insert(key, 0);
+            }
+            together(6, |thread| {
+                let mut random = Random::new(thread as u64);
+                for _ in 0..2_000 {
+                    let key = random.below(4);
+                    let Some(seen) = map.get(&key).map(|value| *value) else { continue };
+                    // As compare-and-swap: only one thread can remove each value.
+                    if map.remove_if(&key, |_, value| *value == seen).is_some() {
+                        wins.fetch_add(1, Ordering::Relaxed);
+                        assert_eq!(
+                            map.try_insert(key, seen + 1).map(|value| *value).ok(),
+                            Some(seen + 1)
+                        );
+                    }
+                }
+            });
+            assert_eq!(map.pin().values().sum::<u64>(), wins.load(Ordering::Relaxed));
+            assert_eq!(map.len(), 4);
+        }
+    });
+}
+
+#[test]
+fn what_a_condition_approved_is_what_is_removed() {
+    within(240, || {
+        for hasher in HASHERS {
+            let map = &Map::with_hasher(hasher);
+            race(
+                2,
+                |_| {
+                    for i in 0..5_000 {
+                        map.insert(i % 3, i);
+                    }
+                },
+                3,
+                |_| {
+                    for key in 0..3 {
+                        let approved = Cell::new(None);
+                        let removed = map.remove_if(&key, |found, value| {
+                            assert_eq!(*found, key);
+                            approved.set(Some(*value));
+                            value % 2 == 0
+                        });
+                        // `None` may come after an approval, too: somebody else removed it.
+                        if let Some(removed) = removed {
+                            assert_eq!(Some(*removed), approved.get());
+                            assert!(*removed % 2 == 0);
+                        }
+                    }
+                },
+            );
+        }
+    });
+}
+
+#[test]
+fn retain_removes_nothing_but_what_it_has_refused() {
+    within(240, || {
+        for hasher in HASHERS {
+            let map = &Map::with_hasher(hasher);
+            race(
+                3,
+                |writer| {
+                    for i in 0..2_000 {
+                        let key = writer as u64 * 4 + i % 4;
+                        // Odd values are removed at any time, even ones are not, although
+                        // they come to where an odd one was.
+                        map.insert(key, 2 * i + 1);
+                        map.insert(key, 2 * i);
+                        assert_eq!(map.get(&key).map(|value| *value), Some(2 * i));
+                    }
+                },
+                2,
+                |_| map.retain(|_, value| value % 2 == 0),
+            );
+            assert_eq!(map.len(), 12);
+        }
+    });
+}
+
+#[test]
+fn everything_that_was_put_in_comes_out_once() {
+    within(240, || {
+        for hasher in HASHERS {
+            let map = &Map::with_hasher(hasher);
+            let stamps = &AtomicU64::new(0);
+            let out = Mutex::new(Vec::new());
+            together(6, |thread| {
+                let mut random = Random::new(thread as u64);
+                let mut mine = Vec::new();
+                for i in 0..3_000 {
+                    let key = random.below(10);
+                    let stamp = stamps.fetch_add(1, Ordering::Relaxed);
+                    match random.below(6) {
+                        0 | 1 => mine.extend(map.insert(key, stamp).map(|value| *value)),
+                        2 => match map.replace(key, stamp) {
+                            Some(replaced) => mine.push(*replaced),
+                            None => mine.push(stamp),
+                        },
+                        3 => mine.extend(map.try_insert(key, stamp).err().map(|e| e.value)),
+                        4 => {
+                            mine.extend(map.remove(&key).map(|value| *value));
+                            mine.push(stamp);
+                        }
+                        _ => {
+                            let removed = map.remove_if(&key, |_, value| value % 3 != 0);
+                            mine.extend(removed.map(|value| *value));
+                            mine.push(stamp);
+                        }
+                    }
+                    match i % 700 {
+                        300 => map.reserve(4_000),
+                        600 => map.shrink_to_fit(),
+                        _ => {}
+                    }
+                }
+                out.lock().unwrap().extend(mine);
+            });
+            let mut out = out.into_inner().unwrap();
+            out.extend(map.pin().values());
+            out.sort();
+            assert!(out.into_iter().eq(0..stamps.load(Ordering::Relaxed)));
+        }
+    });
+}
+
+#[test]
+fn a_value_that_only_grows_is_never_seen_to_go_back() {
+    within(240, || {
+        for hasher in HASHERS {
+            let map = &Map::with_hasher(hasher);
+            for key in 0..4 {
+                map.insert(key, 0);
+            }
+            race(
+                2,
+                |writer| {
+                    // One writes two of the keys each, and lets the table grow and shrink.
+                    let writer = writer as u64;
+                    for i in 1..=4_000 {
+                        let key = writer * 2 + i % 2;
+                        match i % 3 {
+                            0 => assert!(map.replace(key, i).is_some_and(|value| *value < i)),
+                            _ => assert!(map.insert(key, i).is_some_and(|value| *value < i)),
+                        }
+                        match i % 400 {
+                            100 => map.reserve(3_000),
+                            300 => map.shrink_to_fit(),
+                            _ => {}
+                        }
+                    }
+                },
+                5,
+                |reader| {
+                    let mut last = [0; 4];
+                    for _ in 0..100 {
+                        let pinned = map.pin();
+                        let seen: [u64; 4] = match reader % 3 {
+                            0 => [0, 1, 2, 3].map(|key| *pinned.get(&key).unwrap()),
+                            1 => pinned.get_many([&0, &1, &2, &3]).map(|value| *value.unwrap()),
+                            _ => {
+                                let mut seen = [None; 4];
+                                pinned
+                                    .iter()
+                                    .for_each(|(key, value)| seen[*key as usize] = Some(*value));
+                                seen.map(|value| value.expect("not yielded"))
+                            }
+                        };
+                        for (last, seen) in last.iter_mut().zip(seen) {
+                            assert!(*last <= seen, "{last} after {seen}");
+                            *last = seen;
+                        }
+                    }
+                },
+            );
+        }
+    });
+}
+
+#[test]
+fn what_one_reader_has_found_all_find_by_any_way_of_reading() {
+    const WAYS: [fn(&Map, u64) -> bool; 4] = [
+        |map, key| map.get(&key).is_some(),
+        |map, key| map.pin().get_many([&u64::MAX, &key])[1].is_some(),
+        |map, key| map.pin().keys().any(|found| *found == key),
+        // What a writer finds, which asks and leaves it.
+        |map, key| {
+            let mut is_found = false;
+            map.remove_if(&key, |_, _| {
+                is_found = true;
+                false
+            });
+            is_found
+        },
+    ];
+
+    within(240, || {
+        // With and without overflow blocks; slots are used again and again.
+        for neighbours in [0, 5, 6, 7, 12, 14] {
+            let map = &Map::with_hasher(Hashers::Constant);
+            for neighbour in 0..neighbours {
+                map.insert(u64::MAX - 1 - neighbour, 0);
+            }
+            // The last keys that may be there, that were found, that may be gone again.
+            let (next, found, removed) = (AtomicU64::new(1), AtomicU64::new(0), AtomicU64::new(0));
+            race(
+                1,
+                |_| {
+                    for key in 1..=1_500 {
+                        next.store(key, Ordering::SeqCst);
+                        map.insert(key, key);
+                        removed.store(key, Ordering::SeqCst);
+                        map.remove(&key);
+                    }
+                },
+                4,
+                |_| {
+                    let key = next.load(Ordering::SeqCst);
+                    for way in WAYS {
+                        let expected = found.load(Ordering::SeqCst) >= key;
+                        let is_found = way(map, key);
+                        if removed.load(Ordering::SeqCst) >= key {
+                            break;
+                        }
+                        assert!(is_found || !expected, "{key} was found before");
+                        if is_found {
+                            found.fetch_max(key, Ordering::SeqCst);
+                            // Whatever way it was, all others find it from now on.
+                            for way in WAYS {
+                                assert!(way(map, key) || removed.load(Ordering::SeqCst) >= key);
+                            }
+                        }
+                    }
+                },
+            );
+        }
+    });
+}
+
+#[test]
+fn what_was_written_later_is_not_seen_before_what_was_written_earlier() {
+    within(240, || {
+        for hasher in HASHERS {
+            let map = &Map::with_hasher(hasher);
+            map.insert(1, 0);
+            map.insert(2, 0);
+            race(
+                1,
+                |_| {
+                    // In this order: 3 appears, 1 is written, 2 is written, 3 disappears.
+                    for i in 1..=5_000 {
+                        assert!(map.insert(3, i).is_none());
+                        map.insert(1, i);
+                        map.insert(2, i);
+                        assert_eq!(map.remove(&3).map(|value| *value), Some(i));
+                    }
+                },
+                4,
+                |_| {
+                    for _ in 0..50 {
+                        let second = *map.get(&2).unwrap();
+                        let first = *map.get(&1).unwrap();
+                        assert!(first >= second, "the later write was seen first");
+                        if let Some(third) = map.get(&3) {
+                            // So the round of that number has begun, and its end is later.
+                            assert!(*third >= first && *map.get(&1).unwrap() + 1 >= *third);
+                        }
+                    }
+                },
+            );
+        }
+    });
+}
+
+#[test]
+fn a_thread_finds_what_it_has_just_written_and_not_what_it_has_just_removed() {
+    within(240, || {
+        for hasher in HASHERS {
+            let map = &Map::with_hasher(hasher);
+            together(8, |thread| {
+                let mut random = Random::new(thread as u64);
+                for i in 0..1_500 {
+                    let key = random.below(10) * 8 + thread as u64;
+                    map.insert(key, i);
+                    assert_eq!(map.get(&key).map(|value| *value), Some(i));
+                    assert_eq!(map.pin().get_many([&key]), [Some(&i)]);
+                    assert_eq!(map.remove(&key).map(|value| *value), Some(i));
+                    assert!(!map.contains_key(&key));
+                }
+            });
+            assert!(map.is_empty());
+        }
+    });
+}

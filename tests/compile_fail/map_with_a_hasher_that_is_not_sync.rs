@@ -1,0 +1,14 @@
+//! All threads hash, so a hasher that cannot be shared keeps its map from being shared.
+
+#![allow(unused_imports)]
+
+use std::{cell::Cell, hash::BuildHasher, panic::RefUnwindSafe, rc::Rc};
+
+use binlock::{Drain, HashMap, HashSet, IntoIter, Iter, IterMut, Pinned, PinnedSet, Ref, SetRef};
+
+fn check<T: Sync>() {}
+
+pub fn main() {
+    check::<HashMap<u8, u8, u8>>();
+    check::<HashMap<u8, u8, Cell<u8>>>(); //~ E0277
+}

@@ -1,0 +1,31 @@
+//! More of what the cache did and should not have done.
+
+use std::sync::Mutex;
+
+use crate::{
+    A,
+    common::{together, within},
+    shelf::{Clock, Shelf, seconds},
+};
+
+/// Two handles that are dropped at once both see that they are not the last one, and neither
+/// notes the time (`Inner::release` looks at `holders() == 1` before it releases): a reader that
+/// was in use until just now has been idle for ever.
+#[test]
+fn the_idle_time_begins_when_two_threads_drop_the_last_two_handles_at_once() {
+    within(60, || {
+        let mut lost = 0;
+        for _ in 0..20_000 {
+            let clock = Clock::default();
+            let shelf = Shelf::new(|builder| builder.time_to_idle(seconds(10)).clock(clock.hook()));
+            let held = Mutex::new(vec![shelf.open(A), shelf.open(A)]);
+            clock.advance(1000);
+            together(2, |_| {
+                let own = held.lock().unwrap().pop();
+                drop(own);
+            });
+            lost += usize::from(!shelf.contains_key(&A));
+        }
+        assert_eq!(lost, 0, "readers that were in use until just now have expired");
+    });
+}
