@@ -1,0 +1,113 @@
+//! Growth: the entries of a table with two bins move to one with four.
+#![cfg(loom)]
+
+use std::sync::Arc;
+
+use binlock_loom_tests::{Map, Name, Op, Op::*, entries, linearizable, map_with, model, spawn};
+
+/// In the first bin, of two and of four.
+const A: Name = Name::new(0x00, 1, 0);
+/// In the bin of `A`, but after the growth in the next.
+const B: Name = Name::new(0x40, 2, 0);
+/// In the other bin.
+const C: Name = Name::new(0x80, 3, 0);
+/// In the bin of `C`, but after the growth in the next.
+const D: Name = Name::new(0xc0, 4, 0);
+
+/// Begins to grow, and moves the first bin.
+const GROW: Op = Reserve(12);
+/// Moves another bin.
+const HELP: Op = Remove(Name::new(0xff, 0, 0));
+
+fn three() -> Arc<Map> {
+    map_with(1, &[(A, 1), (B, 2), (C, 3)])
+}
+
+/// The first bin has moved.
+fn half_grown() -> Arc<Map> {
+    let map = three();
+    GROW.run(&map);
+    map
+}
+
+#[test]
+fn a_reader_finds_the_keys_of_a_bin_that_is_moved() {
+    linearizable(three, [&[GROW], &[Get(A), Get(B)]]);
+}
+
+#[test]
+fn a_reader_does_not_find_a_key_that_is_absent_while_its_bin_is_moved() {
+    linearizable(|| map_with(1, &[(A, 1)]), [&[GROW], &[Get(B)]]);
+}
+
+#[test]
+fn a_reader_finds_its_way_through_a_table_that_is_left() {
+    linearizable(half_grown, [&[HELP, Flush], &[Get(A), Get(C)]]);
+}
+
+#[test]
+fn an_insertion_goes_to_where_its_key_will_be_looked_for() {
+    linearizable(three, [&[GROW], &[Insert(B, 12), Insert(D, 4)]]);
+}
+
+#[test]
+fn an_insertion_into_a_bin_that_is_moved_is_not_lost() {
+    linearizable(|| map_with(1, &[(A, 1)]), [&[GROW, Get(B)], &[TryInsert(B, 2)]]);
+}
+
+#[test]
+fn a_removal_from_a_bin_that_is_moved_is_not_undone() {
+    linearizable(three, [&[GROW, Get(A)], &[Remove(A), Get(B)]]);
+}
+
+#[test]
+fn a_replacement_in_a_bin_that_is_moved_is_not_undone() {
+    linearizable(three, [&[GROW], &[Replace(A, 11), Get(A)]]);
+}
+
+#[test]
+fn two_writers_finish_a_growth_together() {
+    linearizable(half_grown, [&[Insert(C, 13)], &[Insert(D, 4)]]);
+}
+
+#[test]
+fn of_two_threads_that_would_grow_one_does() {
+    linearizable(|| map_with(1, &[(A, 1)]), [&[GROW], &[GROW]]);
+}
+
+#[test]
+fn a_growth_goes_on_to_the_next() {
+    linearizable(|| map_with(1, &[(A, 1), (C, 3)]), [&[GROW, Reserve(30)], &[Get(A), Get(C)]]);
+}
+
+#[test]
+fn of_two_threads_that_bring_the_first_table_one_does() {
+    linearizable(|| map_with(0, &[]), [&[Insert(A, 1)], &[Insert(C, 3)]]);
+}
+
+#[test]
+fn a_reader_of_an_empty_map_sees_the_first_insertion_or_nothing() {
+    linearizable(|| map_with(0, &[]), [&[Insert(A, 1)], &[Get(A), Get(A)]]);
+}
+
+#[test]
+fn an_iteration_yields_each_entry_once_while_the_map_grows() {
+    model(|| {
+        let map = three();
+        let grower = spawn(&map, |map| (GROW.run(map), HELP.run(map), Flush.run(map)));
+        assert_eq!(entries(&map), [(A, 1), (B, 2), (C, 3)]);
+        grower.join().unwrap();
+    });
+}
+
+#[test]
+fn a_clearing_leaves_nothing_while_the_map_grows() {
+    model(|| {
+        let map = three();
+        let grower = spawn(&map, |map| GROW.run(map));
+        map.clear();
+        assert_eq!(entries(&map), []);
+        grower.join().unwrap();
+        assert_eq!(map.len(), 0);
+    });
+}
