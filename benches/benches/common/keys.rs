@@ -1,0 +1,125 @@
+//! Keys and the order in which they are asked for: the same for every map and every run.
+
+use std::iter;
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use rand_distr::{Distribution, Zipf};
+
+/// Long enough that no branch predictor learns a stream, even where the map itself is tiny.
+const SHORTEST_STREAM: usize = 1 << 18;
+/// Short enough to be built quickly. At this length a stream comes round again only after more
+/// cache lines than any cache holds.
+const LONGEST_STREAM: usize = 1 << 22;
+
+/// A bijection that scatters its argument (the finalizer of SplitMix64), so that keys look random
+/// and yet present and absent ones are known apart.
+fn mix(index: usize) -> u64 {
+    let mut bits = index as u64;
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+/// The `entries` keys that a map of that size holds, in the order of insertion.
+pub fn present(entries: usize) -> Vec<u64> {
+    (0..entries).map(mix).collect()
+}
+
+/// In a stream: a key that nobody has asked for before.
+pub const NEW: u64 = u64::MAX;
+
+/// A key that is in no stream, another one for each number.
+pub fn unseen(number: u64) -> u64 {
+    const AFTER_ALL_OTHERS: usize = 1 << 32;
+    mix(AFTER_ALL_OTHERS + number as usize)
+}
+
+/// A precomputed sequence of keys to ask for.
+pub struct Stream {
+    keys: Vec<u64>,
+}
+
+impl Stream {
+    /// Keys of a map of `entries` entries, in random order.
+    pub fn hits(entries: usize) -> Self {
+        Self::uniform(entries, 0)
+    }
+
+    /// Keys that a map of `entries` entries does not hold, in random order.
+    pub fn misses(entries: usize) -> Self {
+        Self::uniform(entries, entries)
+    }
+
+    fn uniform(entries: usize, first: usize) -> Self {
+        let mut rng = SmallRng::seed_from_u64(first as u64);
+        Self::of_indices(entries, || first + rng.random_range(0..entries))
+    }
+
+    /// Keys of a map of `entries` entries, Zipf-distributed with exponent 0.99: few are hot.
+    pub fn zipf(entries: usize) -> Self {
+        let mut rng = SmallRng::seed_from_u64(99);
+        let ranks = Zipf::new(entries as f64, 0.99).expect("there is at least one entry");
+        Self::of_indices(entries, || ranks.sample(&mut rng) as usize - 1)
+    }
+
+    /// The same, but so many of the keys, here and there, are [`NEW`].
+    pub fn zipf_with_new(entries: usize, share_of_new: f64) -> Self {
+        let mut stream = Self::zipf(entries);
+        let mut rng = SmallRng::seed_from_u64(10);
+        assert!(!stream.keys.contains(&NEW), "a key looks like none");
+        for key in &mut stream.keys {
+            if rng.random_bool(share_of_new) {
+                *key = NEW;
+            }
+        }
+        stream
+    }
+
+    fn of_indices(entries: usize, index: impl FnMut() -> usize) -> Self {
+        let length = entries.clamp(SHORTEST_STREAM, LONGEST_STREAM);
+        Self { keys: iter::repeat_with(index).take(length).map(mix).collect() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Where to begin in a round of which nobody knows how many keys it will take.
+    pub fn start_of_round(&self, round: usize) -> usize {
+        // Whole sessions and batches, and no divisor of the stream's length.
+        const STEP: usize = 64 * 10_007;
+        round * STEP
+    }
+
+    /// `length` keys from position `start` on, both counted modulo the length of the stream.
+    pub fn window(&self, start: usize, length: usize) -> Window<'_> {
+        Window { keys: &self.keys, start: start % self.keys.len(), length }
+    }
+}
+
+/// A part of a [`Stream`], which may wrap around its end.
+#[derive(Clone, Copy)]
+pub struct Window<'s> {
+    keys: &'s [u64],
+    start: usize,
+    length: usize,
+}
+
+impl<'s> Window<'s> {
+    pub fn len(self) -> usize {
+        self.length
+    }
+
+    /// The keys, as few slices as possible.
+    pub fn parts(self) -> impl Iterator<Item = &'s [u64]> {
+        let (mut position, mut left) = (self.start, self.length);
+        iter::from_fn(move || {
+            let run = left.min(self.keys.len() - position);
+            let part = &self.keys[position..][..run];
+            left -= run;
+            position = 0;
+            (run > 0).then_some(part)
+        })
+    }
+}

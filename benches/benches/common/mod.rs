@@ -1,0 +1,16 @@
+//! What every benchmark binary shares: the maps behind one interface, the caches of readers
+//! behind another, the keys, and what is timed.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each benchmark binary uses its own part of this module"
+)]
+
+pub mod circles;
+pub mod computations;
+pub mod keys;
+pub mod maps;
+pub mod readers;
+pub mod slow_closures;
+pub mod work;

@@ -1,0 +1,121 @@
+//! The loops that are timed, one copy for each map.
+//!
+//! Every loop takes the same keys in the same order whatever the map, makes its results needed
+//! (`black_box` of a sum) and leaves building and dropping a map outside.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use super::keys::{self, Window};
+use super::maps::{Map, Session};
+
+/// How many writes share a session. One session for millions of writes would keep an epoch- or
+/// hazard-based map from freeing anything, which no program would do.
+pub const WRITES_PER_SESSION: usize = 64;
+
+/// How many keys a batched look-up takes.
+pub const BATCH: usize = 16;
+
+/// Looks every key up under one session.
+pub fn gets<M: Map>(map: &M, keys: Window<'_>) -> Duration {
+    let start = Instant::now();
+    let session = map.session();
+    let mut sum = 0_u64;
+    for &key in keys.parts().flatten() {
+        sum = sum.wrapping_add(session.get(key).unwrap_or(1));
+    }
+    black_box(sum);
+    start.elapsed()
+}
+
+/// Looks every key up, [`BATCH`] at a time, under one session.
+pub fn batches<M: Map>(map: &M, keys: Window<'_>) -> Duration {
+    let start = Instant::now();
+    let session = map.session();
+    let mut sum = 0_u64;
+    for part in keys.parts() {
+        let (batches, rest) = part.as_chunks();
+        assert!(rest.is_empty(), "windows and streams are whole batches long");
+        for batch in batches {
+            sum = sum.wrapping_add(session.sum_of_batch(batch));
+        }
+    }
+    black_box(sum);
+    start.elapsed()
+}
+
+/// Gives every key, all present, a new value.
+pub fn replacements<M: Map>(map: &M, keys: Window<'_>) -> Duration {
+    let start = Instant::now();
+    keys.parts().for_each(|part| insert_all(map, part));
+    start.elapsed()
+}
+
+/// Removes every key, all present, and inserts it again.
+pub fn removals<M: Map>(map: &M, keys: Window<'_>) -> Duration {
+    let start = Instant::now();
+    for chunk in keys.parts().flat_map(|part| part.chunks(WRITES_PER_SESSION)) {
+        let session = map.session();
+        for &key in chunk {
+            black_box(session.remove(key));
+            black_box(session.insert(key, !key));
+        }
+    }
+    start.elapsed()
+}
+
+/// Fills an empty map with `keys`. Dropping the map is not timed.
+pub fn fill<M: Map>(keys: &[u64]) -> Duration {
+    let start = Instant::now();
+    let map = M::new();
+    insert_all(&map, keys);
+    let time = start.elapsed();
+    drop(map);
+    time
+}
+
+/// Inserts every key, a new session every [`WRITES_PER_SESSION`].
+pub fn insert_all<M: Map>(map: &M, keys: &[u64]) {
+    for chunk in keys.chunks(WRITES_PER_SESSION) {
+        let session = map.session();
+        for &key in chunk {
+            black_box(session.insert(key, !key));
+        }
+    }
+}
+
+/// A map that holds [`keys::present`]`(entries)`, settled.
+pub fn filled<M: Map>(entries: usize) -> M {
+    let map = M::new();
+    let keys = keys::present(entries);
+    insert_all(&map, &keys);
+    settle(&map, &keys);
+    check(&map, entries);
+    map
+}
+
+/// Brings a map to rest after it has been filled with `keys`.
+///
+/// Some maps move entries to a larger table little by little, as part of later writes. Replacing a
+/// sixteenth of the values is enough for each of them to finish (the slowest moves 64 slots of its
+/// table with each write), and makes those that batch their garbage hand old tables over.
+pub fn settle<M: Map>(map: &M, keys: &[u64]) {
+    let some = (keys.len() / 16).max(4096).min(keys.len());
+    insert_all(map, &keys[..some]);
+    map.flush();
+}
+
+/// A benchmark of wrong answers is worth nothing.
+fn check<M: Map>(map: &M, entries: usize) {
+    // The ends of the streams, so that what is asked for first is not in the caches.
+    const ASKED: usize = 1000;
+    let session = map.session();
+    let hits = keys::Stream::hits(entries);
+    let misses = keys::Stream::misses(entries);
+    for &key in hits.window(hits.len() - ASKED, ASKED).parts().flatten() {
+        assert_eq!(session.get(key), Some(!key), "{} lost a key", M::NAME);
+    }
+    for &key in misses.window(misses.len() - ASKED, ASKED).parts().flatten() {
+        assert_eq!(session.get(key), None, "{} holds a key that nobody inserted", M::NAME);
+    }
+}

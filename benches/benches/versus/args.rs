@@ -1,0 +1,112 @@
+//! The command line.
+
+use std::env;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+pub const USAGE: &str = "\
+usage: cargo bench -p binlock-benches --bench versus -- [OPTIONS]
+  --quick            fewer and shorter rounds, maps up to 2^20
+  --only TEXT        only workloads with TEXT in their name, as in get_hit or 2^20 or fill/2^24
+  --peers TEXT,...   only peers with one of the TEXTs in their name (binlock is always there)
+  --rounds N         rounds of each comparison
+  --slice-ms N       how long a map runs before the next has its turn; short slices and many
+                     rounds help where others use the machine, as most slices are undisturbed
+  --sizes N,...      maps of 2^N entries, as in 10,16,20,24
+  --memory-gib N     how much the maps of one comparison may take (default: half of what is free)
+  --json FILE        write the results to FILE as well";
+
+pub struct Args {
+    pub rounds: usize,
+    /// Entries, not their logarithms.
+    pub sizes: Vec<usize>,
+    /// How long one map runs on one thread before the next has its turn.
+    pub slice: Duration,
+    /// The same with two threads, who first have to be started.
+    pub threads_slice: Duration,
+    pub memory: Option<usize>,
+    pub json: Option<PathBuf>,
+    only: Option<String>,
+    peers: Option<Vec<String>>,
+}
+
+impl Args {
+    /// `None` where `cargo test` rather than `cargo bench` started the program, or where it was
+    /// asked for help.
+    pub fn from_env() -> Result<Option<Self>, String> {
+        let mut bench = false;
+        let mut quick = false;
+        let mut rounds = None;
+        let mut sizes = None;
+        let mut slices = None;
+        let (mut memory, mut json, mut only, mut peers) = (None, None, None, None);
+
+        let mut words = env::args().skip(1);
+        while let Some(option) = words.next() {
+            let mut value = || words.next().ok_or(format!("{option} needs a value"));
+            match option.as_str() {
+                "--bench" => bench = true,
+                "--help" | "-h" => {
+                    println!("{USAGE}");
+                    return Ok(None);
+                }
+                "--quick" => quick = true,
+                "--only" => only = Some(value()?),
+                "--peers" => peers = Some(value()?.split(',').map(str::to_owned).collect()),
+                "--rounds" => rounds = Some(number(&value()?)?),
+                "--slice-ms" => slices = Some(number(&value()?)?).map(|time| (time, time)),
+                "--sizes" => sizes = Some(value()?.split(',').map(size).collect::<Result<_, _>>()?),
+                "--memory-gib" => memory = Some(number::<usize>(&value()?)? << 30),
+                "--json" => json = Some(PathBuf::from(value()?)),
+                _ => return Err(format!("unknown option {option}")),
+            }
+        }
+        if !bench {
+            return Ok(None);
+        }
+
+        let (slice, threads_slice) = slices.unwrap_or(if quick { (10, 40) } else { (30, 100) });
+        let default_sizes: &[usize] = if quick {
+            &[1 << 10, 1 << 16, 1 << 20]
+        } else {
+            &[1 << 10, 1 << 16, 1 << 20, 1 << 24]
+        };
+        Ok(Some(Self {
+            rounds: rounds.unwrap_or(if quick { 7 } else { 25 }).max(1),
+            sizes: sizes.unwrap_or_else(|| default_sizes.to_vec()),
+            slice: Duration::from_millis(slice),
+            threads_slice: Duration::from_millis(threads_slice),
+            memory,
+            json,
+            only,
+            peers,
+        }))
+    }
+
+    /// Whether the workload of this name is to be run.
+    pub fn wants(&self, workload: &str) -> bool {
+        self.only.as_ref().is_none_or(|text| workload.contains(text))
+    }
+
+    /// Whether this map is to take part.
+    pub fn invites(&self, name: &str) -> bool {
+        self.peers.as_ref().is_none_or(|peers| peers.iter().any(|text| name.contains(text)))
+    }
+
+    /// Rounds of what takes seconds rather than milliseconds.
+    pub fn long_rounds(&self) -> usize {
+        self.rounds.div_ceil(5).max(3)
+    }
+}
+
+fn number<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("{text} is not a number that fits here"))
+}
+
+fn size(logarithm: &str) -> Result<usize, String> {
+    match number(logarithm)? {
+        bits @ 4..=28 => Ok(1 << bits),
+        _ => Err(format!("2^{logarithm} entries: the benchmarks take 2^4 to 2^28")),
+    }
+}

@@ -1,0 +1,103 @@
+//! Tables on stdout, and the same as JSON.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::stats::Spread;
+
+/// All that was measured.
+#[derive(Default, Serialize)]
+pub struct Report {
+    tables: Vec<Table>,
+}
+
+impl Report {
+    pub fn add(&mut self, table: Table) {
+        self.tables.push(table);
+    }
+
+    pub fn write_json(&self, file: &Path) -> io::Result<()> {
+        let mut out = BufWriter::new(File::create(file)?);
+        serde_json::to_writer_pretty(&mut out, self)?;
+        writeln!(out)?;
+        out.flush()
+    }
+}
+
+/// The outcome of one workload.
+#[derive(Serialize)]
+pub struct Table {
+    pub workload: String,
+    pub rounds: usize,
+    pub rows: Vec<Row>,
+}
+
+#[derive(Serialize)]
+pub struct Row {
+    pub contender: String,
+    pub measures: Vec<Measure>,
+}
+
+/// One column of one row.
+#[derive(Serialize)]
+pub struct Measure {
+    pub name: &'static str,
+    #[serde(flatten)]
+    pub spread: Spread,
+}
+
+impl Measure {
+    pub fn of(name: &'static str, samples: &[f64]) -> Self {
+        Self { name, spread: Spread::of(samples) }
+    }
+
+    /// The median, and the quartiles where they say more than the median.
+    fn text(&self) -> String {
+        let Spread { median, lower_quartile, upper_quartile, .. } = self.spread;
+        if lower_quartile == upper_quartile {
+            return three_digits(median);
+        }
+        let (lower, upper) = (three_digits(lower_quartile), three_digits(upper_quartile));
+        format!("{} ({lower}..{upper})", three_digits(median))
+    }
+}
+
+impl Table {
+    /// The table as text, its columns aligned.
+    pub fn text(&self) -> String {
+        let header = |row: &Row| row.measures.iter().map(|m| m.name.to_owned()).collect();
+        let mut lines: Vec<(String, Vec<String>)> = Vec::new();
+        lines.extend(self.rows.first().map(|row| (String::new(), header(row))));
+        for row in &self.rows {
+            lines.push((row.contender.clone(), row.measures.iter().map(Measure::text).collect()));
+        }
+
+        let width = |texts: &mut dyn Iterator<Item = &String>| texts.map(|t| t.len()).max();
+        let first = width(&mut lines.iter().map(|(name, _)| name)).unwrap_or(0);
+        let columns = lines.iter().map(|(_, cells)| cells.len()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..columns)
+            .map(|i| width(&mut lines.iter().filter_map(|(_, cells)| cells.get(i))).unwrap_or(0))
+            .collect();
+
+        let mut text = format!("{}, {} rounds\n", self.workload, self.rounds);
+        for (name, cells) in &lines {
+            text += &format!("  {name:first$}");
+            for (cell, &width) in cells.iter().zip(&widths) {
+                text += &format!("  {cell:>width$}");
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+fn three_digits(value: f64) -> String {
+    match value.abs() {
+        100.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}

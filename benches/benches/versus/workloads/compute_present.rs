@@ -1,0 +1,104 @@
+//! Computing keys that are present, on one thread, beside the map's own `get`: what it costs to
+//! ask for a value that somebody else has computed.
+
+use super::comparison::Comparison;
+use super::groups::{Group, in_groups};
+use super::pairs::{self, Columns, Pair, Which};
+use super::{Job, LARGEST_COMPUTED, Run, fill_cost, workload};
+use crate::args::Args;
+use crate::common::keys::Stream;
+use crate::common::maps::{
+    Binlock, BinlockEach, DashMap, Moka, Papaya, PapayaEach, SccMap, StdMutex,
+};
+use crate::contenders::{Computer, Entry};
+use crate::rounds;
+
+const COLUMNS: Columns = Columns { plain: "get, ns/op", ratio: "time / get" };
+
+/// Who computes, under what name.
+struct Computers {
+    name: &'static str,
+    contenders: Vec<Entry<dyn Computer>>,
+}
+
+fn pinned_once() -> Computers {
+    Computers {
+        name: "compute_present",
+        contenders: vec![
+            Entry::computer::<Binlock>(),
+            Entry::computer::<Papaya>(),
+            Entry::computer::<SccMap>(),
+            Entry::computer::<DashMap>(),
+            Entry::computer::<Moka>(),
+            Entry::computer::<StdMutex>(),
+        ],
+    }
+}
+
+fn pin_each() -> Computers {
+    Computers {
+        name: "compute_present_pin_each",
+        contenders: vec![
+            Entry::computer::<BinlockEach>(),
+            Entry::computer::<PapayaEach>(),
+            Entry::computer::<SccMap>(),
+            Entry::computer::<DashMap>(),
+            Entry::computer::<Moka>(),
+            Entry::computer::<StdMutex>(),
+        ],
+    }
+}
+
+pub fn jobs(args: &Args) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for &entries in args.sizes.iter().filter(|&&entries| entries <= LARGEST_COMPUTED) {
+        jobs.extend(job(args, entries, pinned_once()));
+        jobs.extend(job(args, entries, pin_each()));
+    }
+    jobs
+}
+
+fn job(args: &Args, entries: usize, computers: Computers) -> Option<Job> {
+    let name = workload(computers.name, entries);
+    let mut comparison = Comparison::if_wanted(args, name.clone())?;
+    let slices = args.slice * (args.rounds as u32 + 1);
+    Some(Job {
+        name,
+        cost: (fill_cost(entries) + slices) * computers.contenders.len() as u32,
+        run: Box::new(move |run: &mut Run<'_>| {
+            let stream = Stream::hits(entries);
+            in_groups(run, &computers.contenders, entries, |run, group| {
+                measure(run, &mut comparison, group, &stream);
+            });
+            comparison.publish(run);
+        }),
+    })
+}
+
+fn measure(
+    run: &mut Run<'_>,
+    comparison: &mut Comparison,
+    group: &Group<dyn Computer>,
+    stream: &Stream,
+) {
+    // A slice is for both.
+    let slice = run.args.slice / 2;
+    let operations = rounds::operations(slice, |operations| {
+        let (_, ours) = &group[0];
+        ours.computations(stream.window(0, operations))
+    });
+    let samples = rounds::interleave(group.len(), run.args.rounds, |contender, round| {
+        let (_, map) = &group[contender];
+        Pair::measure(round, |which| {
+            // Not the same keys for both: the first to ask for them would warm the caches.
+            let (turn, time): (_, fn(&dyn Computer, _) -> _) = match which {
+                Which::Plain => (0, |map, keys| map.gets(keys)),
+                Which::Computed => (1, |map, keys| map.computations(keys)),
+            };
+            let time = time(&**map, stream.window((2 * round + turn) * operations, operations));
+            run.progress.advance(slice);
+            time.as_nanos() as f64 / operations as f64
+        })
+    });
+    pairs::add(comparison, &COLUMNS, group.iter().map(|(name, _)| *name), &samples);
+}

@@ -1,0 +1,40 @@
+//! Who fills maps, in `fill` and in `longest_insert`.
+
+use std::time::Duration;
+
+use super::longest_insert::{self, Pass};
+use crate::args::Args;
+use crate::common::maps::{Binlock, DashMap, Flurry, Hashbrown, Map, Papaya, SccMap};
+use crate::common::work;
+
+/// A map that does not exist before it is filled, nor after.
+pub struct Filler {
+    pub name: &'static str,
+    /// How long it takes to fill one.
+    pub fill: fn(&[u64]) -> Duration,
+    /// How long each insert takes while doing so.
+    pub time_inserts: Pass,
+}
+
+impl Filler {
+    fn of<M: Map>() -> Self {
+        Self {
+            name: M::NAME,
+            fill: work::fill::<M>,
+            time_inserts: longest_insert::time_inserts::<M>,
+        }
+    }
+}
+
+/// Ours and the peers that the command line invites.
+pub fn fillers(args: &Args) -> Vec<Filler> {
+    let peers = [
+        Filler::of::<Papaya>(),
+        Filler::of::<Flurry>(),
+        Filler::of::<SccMap>(),
+        Filler::of::<DashMap>(),
+        Filler::of::<Hashbrown>(),
+    ];
+    let invited = peers.into_iter().filter(|peer| args.invites(peer.name));
+    [Filler::of::<Binlock>()].into_iter().chain(invited).collect()
+}

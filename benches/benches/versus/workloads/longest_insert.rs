@@ -1,0 +1,142 @@
+//! The longest single insert on the way from empty to full: what growing does to the one who
+//! happens to trigger it.
+//!
+//! The clock is read after each insert, so the total of such a pass is not the time of a fill;
+//! `fill` has that. The longest insert of a pass is often one that the system interrupted, and so
+//! there are three answers:
+//!
+//! - the longest insert of each pass, their median and quartiles;
+//! - the least of these;
+//! - the longest that repeats. Passes do the same inserts in the same order, so a map grows at the
+//!   same ones, while interrupts hit others: for each insert the least time of all passes is taken,
+//!   and of these the longest. It is blind to what a map does at a different insert each time.
+//!
+//! A contender that only reads the clock shows what the machine does by itself.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use super::fillers::{Filler, fillers};
+use super::{Job, Run, fill_cost, workload};
+use crate::args::Args;
+use crate::common::keys;
+use crate::common::maps::{Map, Session};
+use crate::common::work::WRITES_PER_SESSION;
+use crate::report::{Measure, Row, Table};
+use crate::rounds;
+
+/// Below, growing takes no longer than an interrupt.
+const SMALLEST: usize = 1 << 20;
+
+/// Inserts the keys into an empty map and notes for each how many nanoseconds it took.
+pub type Pass = fn(&[u64], &mut [u32]);
+
+/// What the passes of one contender came to.
+struct Passes {
+    name: &'static str,
+    pass: Pass,
+    /// The least time of each insert.
+    least: Vec<u32>,
+}
+
+pub fn jobs(args: &Args) -> Vec<Job> {
+    let sizes = args.sizes.iter().filter(|&&entries| entries >= SMALLEST);
+    sizes.filter_map(|&entries| job(args, entries)).collect()
+}
+
+fn job(args: &Args, entries: usize) -> Option<Job> {
+    let name = workload("longest_insert", entries);
+    let fillers = fillers(args);
+    let passes = (args.long_rounds() as u32 + 1) * (fillers.len() as u32 + 1);
+    args.wants(&name).then(|| Job {
+        name,
+        cost: fill_cost(entries) * passes,
+        run: Box::new(move |run: &mut Run<'_>| measure(run, &fillers, entries)),
+    })
+}
+
+fn measure(run: &mut Run<'_>, fillers: &[Filler], entries: usize) {
+    let maps = fillers.iter().map(|filler| (filler.name, filler.time_inserts));
+    let contenders = maps.chain([("(the clock alone)", clock_alone as Pass)]);
+    let mut contenders: Vec<Passes> = contenders
+        .map(|(name, pass)| Passes { name, pass, least: vec![u32::MAX; entries] })
+        .collect();
+
+    let keys = keys::present(entries);
+    let rounds = run.args.long_rounds();
+    let mut times = vec![0; entries];
+    let samples = rounds::interleave(contenders.len(), rounds, |contender, round| {
+        let Passes { pass, least, .. } = &mut contenders[contender];
+        pass(&keys, &mut times);
+        run.progress.advance(fill_cost(entries));
+        if round > 0 {
+            least.iter_mut().zip(&times).for_each(|(least, &time)| *least = time.min(*least));
+        }
+        microseconds(times.iter().copied().max().expect("there are inserts"))
+    });
+
+    let rows = contenders.iter().zip(&samples).map(|(passes, longest)| passes.row(longest));
+    let rows = rows.collect();
+    run.publish(Table { workload: workload("longest_insert", entries), rounds, rows });
+}
+
+impl Passes {
+    fn row(&self, longest: &[f64]) -> Row {
+        let least_longest = longest.iter().copied().fold(f64::INFINITY, f64::min);
+        let (index, repeating) = self
+            .least
+            .iter()
+            .enumerate()
+            .max_by_key(|(_, time)| **time)
+            .expect("there are inserts");
+        Row {
+            contender: self.name.to_owned(),
+            measures: vec![
+                Measure::of("longest, us", longest),
+                Measure::of("least of these, us", &[least_longest]),
+                Measure::of("longest that repeats, us", &[microseconds(*repeating)]),
+                Measure::of("at entry", &[(index + 1) as f64]),
+            ],
+        }
+    }
+}
+
+fn microseconds(nanoseconds: u32) -> f64 {
+    f64::from(nanoseconds) / 1e3
+}
+
+pub fn time_inserts<M: Map>(keys: &[u64], times: &mut [u32]) {
+    let map = M::new();
+    let chunks = keys.chunks(WRITES_PER_SESSION).zip(times.chunks_mut(WRITES_PER_SESSION));
+    let mut last = Instant::now();
+    for (keys, times) in chunks {
+        let session = map.session();
+        for (&key, time) in keys.iter().zip(times) {
+            session.insert(key, !key);
+            // One reading ends an insert and begins the next, so nothing happens unseen: what a
+            // session does at its end counts for the insert after it.
+            *time = lap(&mut last);
+        }
+    }
+}
+
+/// Several readings for an insert, so that a pass is as long, and as exposed, as that of a map.
+fn clock_alone(_: &[u64], times: &mut [u32]) {
+    let mut last = Instant::now();
+    times.fill_with(|| {
+        for _ in 0..8 {
+            black_box(Instant::now());
+        }
+        lap(&mut last)
+    });
+}
+
+/// Nanoseconds since `last`, which becomes now.
+#[inline(always)]
+fn lap(last: &mut Instant) -> u32 {
+    let now = Instant::now();
+    let nanoseconds = (now - *last).as_nanos();
+    *last = now;
+    // Four seconds and more all count as long.
+    u32::try_from(nanoseconds).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,82 @@
+//! What is compared. A job is one kind of workload at one size; it may have several outcomes (hits
+//! and misses, one thread and two), since building its maps is what takes the time.
+
+mod batches;
+mod comparison;
+mod compute_absent;
+mod compute_increment;
+mod compute_present;
+mod cycle;
+mod fill;
+mod fillers;
+mod groups;
+mod longest_insert;
+mod pairs;
+mod readers_hits;
+mod readers_mixed;
+mod reads;
+mod replacements;
+mod scaling;
+mod slow_closures;
+
+use std::time::Duration;
+
+use crate::args::Args;
+use crate::progress::Progress;
+use crate::report::{Report, Table};
+
+/// Above, nothing is computed: moka takes three times the memory of the others, and the filling of
+/// it minutes.
+const LARGEST_COMPUTED: usize = 1 << 20;
+
+/// A job to run.
+pub struct Job {
+    pub name: String,
+    /// About how long it takes: for the progress bar.
+    pub cost: Duration,
+    pub run: Box<dyn FnOnce(&mut Run<'_>)>,
+}
+
+/// What jobs run with.
+pub struct Run<'a> {
+    pub args: &'a Args,
+    pub progress: Progress,
+    pub report: Report,
+}
+
+impl Run<'_> {
+    /// Prints a table and keeps it for the report.
+    fn publish(&mut self, table: Table) {
+        self.progress.print(&table.text());
+        self.report.add(table);
+    }
+}
+
+/// The jobs that the command line asks for.
+pub fn jobs(args: &Args) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    jobs.extend(reads::jobs(args));
+    jobs.extend(batches::jobs(args));
+    jobs.extend(replacements::jobs(args));
+    jobs.extend(scaling::jobs(args));
+    jobs.extend(fill::jobs(args));
+    jobs.extend(longest_insert::jobs(args));
+    jobs.extend(compute_present::jobs(args));
+    jobs.extend(compute_absent::jobs(args));
+    jobs.extend(compute_increment::jobs(args));
+    jobs.extend(slow_closures::jobs(args));
+    jobs.extend(cycle::jobs(args));
+    jobs.extend(readers_hits::jobs(args));
+    jobs.extend(readers_mixed::jobs(args));
+    jobs
+}
+
+/// `get_hit/2^20`
+fn workload(name: &str, entries: usize) -> String {
+    format!("{name}/2^{}", entries.ilog2())
+}
+
+/// About how long it takes to fill a map.
+fn fill_cost(entries: usize) -> Duration {
+    Duration::from_nanos(400) * entries as u32
+}
