@@ -1,0 +1,45 @@
+# What the checks share. Sourced by each of them, from the repository's root.
+
+# Subfolders of this take what is built with other flags than a plain build's, so that the checks
+# do not undo each other's work.
+target="${CARGO_TARGET_DIR:-$PWD/target}"
+
+# A check that cannot run has not passed: it says so and fails, with a status of its own.
+cannot_run() {
+    echo "CANNOT RUN: $(basename "$0"): $*" >&2
+    exit 2
+}
+
+# Runs a command for so many seconds at most: what is wrong with a concurrent map may well hang.
+# Everything that the command has started ends with it, then or when the check is interrupted;
+# hence the detour through the background, for `timeout` puts it out of the terminal's reach.
+limited() {
+    timeout --kill-after=10 "$@" &
+    local pid=$!
+    trap 'kill "$pid"; wait "$pid" || true; exit 130' INT TERM
+    local status=0
+    wait "$pid" || status=$?
+    trap - INT TERM
+    ((status != 124 && status != 137)) || echo "OUT OF TIME: ${*:2}, after $1 s" >&2
+    return "$status"
+}
+
+# Exits unless a nightly toolchain is at hand or can be had.
+need_nightly() {
+    command -v rustup >/dev/null || cannot_run "needs a nightly toolchain, and rustup to select it"
+    cargo +nightly --version >/dev/null 2>&1 ||
+        timeout 300 rustup toolchain install nightly --profile minimal ||
+        cannot_run "needs a nightly toolchain: rustup toolchain install nightly"
+}
+
+# The integration tests, but for those that run a compiler themselves (trybuild): other flags than
+# a plain build's do not reach that compiler, or change what it prints.
+integration_tests() {
+    local file
+    for file in tests/*.rs tests/*/main.rs; do
+        [[ -e $file ]] || continue
+        grep -q trybuild "$file" && continue
+        file="${file%/main.rs}"
+        printf -- '--test %s ' "$(basename "$file" .rs)"
+    done
+}
