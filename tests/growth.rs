@@ -224,6 +224,39 @@ fn every_access_is_right_while_others_reserve_and_shrink() {
 }
 
 #[test]
+fn a_reservation_takes_no_room_from_a_larger_one_made_at_once() {
+    within(240, || {
+        for round in 0..300 {
+            let map = &HashMap::with_hasher(Hashers::Good(round));
+            map.insert(u64::MAX, 0);
+            let keys = 40;
+            // The smaller ones begin with a map that is small, and may come to act on a large one.
+            together(3, |thread| match thread {
+                0 => {
+                    for room in [1_000, 20_000] {
+                        map.reserve(room);
+                        for key in 0..keys {
+                            map.insert(key, value_of(key));
+                        }
+                        assert!(map.capacity() >= room);
+                    }
+                }
+                _ => {
+                    for room in (20..2_000).step_by(60) {
+                        map.reserve(room);
+                        assert!(map.capacity() >= room);
+                    }
+                }
+            });
+            assert!(map.capacity() >= 20_000);
+            for key in 0..keys {
+                assert_eq!(map.get(&key).map(|value| *value), Some(value_of(key)));
+            }
+        }
+    });
+}
+
+#[test]
 fn clear_during_growth_removes_what_was_there_and_counts_exactly() {
     within(240, || {
         for hasher in [Hashers::Good(2), Hashers::FewBits(7)] {

@@ -76,6 +76,24 @@ fn of_two_threads_that_would_grow_one_does() {
 }
 
 #[test]
+fn of_two_reservations_the_smaller_takes_nothing_from_the_larger() {
+    model(|| {
+        let map = map_with(1, &[(A, 1)]);
+        let other = spawn(&map, |map| {
+            map.reserve(30);
+            // Now its table is the root.
+            HELP.run(map);
+            assert!(map.capacity() >= 31);
+        });
+        map.reserve(12);
+        assert!(map.capacity() >= 13);
+        other.join().unwrap();
+        assert!(map.capacity() >= 31);
+        assert_eq!(Get(A).run(&map), Some(1));
+    });
+}
+
+#[test]
 fn a_growth_goes_on_to_the_next() {
     linearizable(|| map_with(1, &[(A, 1), (C, 3)]), [&[GROW, Reserve(30)], &[Get(A), Get(C)]]);
 }

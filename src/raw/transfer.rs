@@ -149,7 +149,14 @@ impl<K, V> RawMap<K, V> {
     }
 
     /// Gives the root table a successor, unless somebody else is doing so or has.
+    ///
+    /// # Panics
+    ///
+    /// When the successor would have less than `PACKED_FROM` bits, and `root` has not: nodes that
+    /// are in `root` need not know the index bits of such a table.
     fn start_transfer(&self, root: Table, bits: u32, guard: &Guard) -> Result<(), TableError> {
+        // Not for debug builds only: what follows would read a hash that is not there.
+        assert!(bits >= PACKED_FROM.min(root.bits()), "a table shrinks below what nodes know");
         // Acquire: if an earlier owner of the flag has failed, it is done. Nothing is
         // published by setting it.
         if root.head().growing.swap(true, Ordering::Acquire) {
@@ -316,14 +323,18 @@ impl<K, V> RawMap<K, V> {
     pub(crate) fn reserve(&self, additional: usize, guard: &Guard) -> Result<(), TableError> {
         loop {
             let wanted = self.len().checked_add(additional).ok_or(TableError::CapacityOverflow)?;
-            if wanted <= self.capacity() {
+            // One root for the question and for the answer: a table that is too small for
+            // `wanted` is given a larger successor. If others have replaced it meanwhile, the
+            // one that they brought must not be replaced by what this one was to become.
+            let root = self.root();
+            let next = root.next();
+            if wanted <= next.unwrap_or(root).limit() {
                 return Ok(());
             }
             let bits = bits_for(wanted)?;
-            let root = self.root();
             if root.is_empty_table() {
                 self.install_first(root, bits, guard)?;
-            } else if let Some(next) = root.next() {
+            } else if let Some(next) = next {
                 self.complete_transfer(root, next, guard)?;
             } else {
                 self.start_transfer(root, bits, guard)?;
