@@ -114,21 +114,24 @@ mod real {
     static RUN: AtomicUsize = AtomicUsize::new(0);
 
     /// Runs everything that was deferred before, unless some thread is pinned meanwhile
-    /// that may still see it.
-    pub(crate) fn advance() {
+    /// that may still see it. Says whether no thread is: then all have been unpinned that were
+    /// pinned when this was called, and what they did happens before it returns.
+    pub(crate) fn advance() -> bool {
         let done = Arc::new(AtomicBool::new(false));
         let end = Arc::clone(&done);
         // What is deferred is run in the order in which it was handed over, some of it
         // at each flush, and two epochs later at the earliest. A flush can move the epoch
         // by one. So some flushes after which nothing has been run mean that the epoch
         // cannot be moved.
-        defer(&pin(), move || end.store(true, Ordering::Relaxed));
+        // Release and acquire: another thread may run it, when it has seen the pins end.
+        defer(&pin(), move || end.store(true, Ordering::Release));
         let mut idle = 0;
-        while idle < 8 && !done.load(Ordering::Relaxed) {
+        while idle < 8 && !done.load(Ordering::Acquire) {
             let before = RUN.load(Ordering::Relaxed);
             pin().flush();
             idle = if RUN.load(Ordering::Relaxed) == before { idle + 1 } else { 0 };
         }
+        done.load(Ordering::Acquire)
     }
 }
 
@@ -148,7 +151,7 @@ mod model {
         sync::{Arc, Mutex},
     };
 
-    use loom::sync::atomic::{AtomicUsize, Ordering, fence};
+    use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
     use crate::sync::thread_number;
 
@@ -258,8 +261,11 @@ mod model {
         }
     }
 
-    pub(crate) fn advance() {
-        drop(pin());
+    pub(crate) fn advance() -> bool {
+        let done = Arc::new(AtomicBool::new(false));
+        let end = Arc::clone(&done);
+        defer(&pin(), move || end.store(true, Ordering::Release));
+        done.load(Ordering::Acquire)
     }
 }
 

@@ -9,7 +9,7 @@ mod common;
 use std::{
     cell::RefCell,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Barrier, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -21,7 +21,7 @@ use common::{
     Gate, Hashers, Ledger, Probe, Random, Tracked,
     fault::{self, Site},
     operations::TrackedMap,
-    together, within,
+    race, together, within,
 };
 
 /// As long as the guard lives, no other test of this file runs.
@@ -118,6 +118,69 @@ fn flush_drops_what_threads_have_left_that_are_gone() {
             map.flush();
             expect_alive(ledger, 0)
         });
+    });
+}
+
+#[test]
+fn flush_drops_what_threads_have_left_that_wait_for_something_else() {
+    let _alone = alone();
+    within(240, || {
+        eventually(|| {
+            let ledger = &Ledger::new(40_000);
+            // Large enough that each thread has a share of the garbage of its own.
+            let map = &filled(ledger, 10_000);
+            let (removed, flushed) = (&Barrier::new(21), &Barrier::new(21));
+            thread::scope(|scope| {
+                for thread in 0..20 {
+                    scope.spawn(move || {
+                        for key in (0..1_000).filter(|key| key % 20 == thread) {
+                            assert!(map.remove(&Probe(key)).is_some());
+                        }
+                        removed.wait();
+                        flushed.wait();
+                        // It goes on as if nothing had happened.
+                        for key in (1_000..10_000).filter(|key| key % 20 == thread) {
+                            assert!(map.remove(&Probe(key)).is_some());
+                        }
+                    });
+                }
+                removed.wait();
+                map.flush();
+                let alive = expect_alive(ledger, 18_000);
+                flushed.wait();
+                alive
+            })?;
+            map.flush();
+            expect_alive(ledger, 0)
+        });
+    });
+}
+
+#[test]
+fn threads_that_write_are_not_disturbed_by_others_that_flush() {
+    let _alone = alone();
+    within(240, || {
+        let ledger = &Ledger::new(200_000);
+        {
+            let map = &filled(ledger, 5_000);
+            race(
+                8,
+                |thread| {
+                    let mut random = Random::new(thread as u64);
+                    for _ in 0..5_000 {
+                        let key = random.below(5_000);
+                        match random.below(3) {
+                            0 => drop(map.remove(&Probe(key))),
+                            _ => drop(map.insert(ledger.track(key), ledger.track(key))),
+                        }
+                    }
+                },
+                3,
+                |_| map.flush(),
+            );
+            assert_eq!(map.len(), map.pin().iter().count());
+        }
+        assert_eq!(ledger.alive(), 0);
     });
 }
 

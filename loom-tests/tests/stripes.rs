@@ -4,6 +4,9 @@
 
 use binlock_loom_tests::{Name, Op::*, linearizable, linearizable_within, map_with};
 
+/// Maps of this size have stripes for threads of their own: the first two have one.
+const LARGE: usize = 11;
+
 const A: Name = Name::new(0x00, 1, 0);
 /// In the other bin.
 const B: Name = Name::new(0x80, 2, 0);
@@ -29,5 +32,36 @@ fn garbage_that_no_share_was_free_for_is_dropped_too() {
         1,
         || map_with(1, &[(A, 1), (B, 2)]),
         [&[Replace(A, 3)], &[Replace(B, 4)], &[Flush]],
+    );
+}
+
+#[test]
+fn the_count_is_exact_where_each_thread_counts_for_itself() {
+    linearizable(|| map_with(LARGE, &[]), [&[Insert(A, 1)], &[Insert(B, 2), Remove(B)]]);
+}
+
+#[test]
+fn a_thread_that_is_at_its_stripe_is_not_disturbed_by_a_flush() {
+    linearizable(
+        || map_with(LARGE, &[(A, 1)]),
+        [&[Replace(A, 2), Replace(A, 3)], &[Flush, Get(A), Flush]],
+    );
+}
+
+#[test]
+fn a_stripe_is_opened_by_one_of_two_that_flush_and_its_own_thread() {
+    linearizable_within(
+        1,
+        || map_with(LARGE, &[(A, 1)]),
+        [&[Replace(A, 2), Replace(A, 3)], &[Flush], &[Flush]],
+    );
+}
+
+#[test]
+fn threads_that_share_a_stripe_flush_those_that_are_others_own() {
+    linearizable_within(
+        1,
+        || map_with(LARGE, &[(A, 1), (B, 2)]),
+        [&[Replace(A, 3)], &[Replace(B, 4), Flush], &[Remove(B), Flush]],
     );
 }

@@ -162,8 +162,9 @@ impl<'map, K, V, H: Holder> Claim<'map, K, V, H> {
         // Before the bin is looked for: the node's table is this one or a later one.
         let bits = self.map.root().bits();
         // SAFETY: spare nodes of a map are of its type, and empty.
-        let new =
-            unsafe { Node::make(self.hash, &key, &value, bits, self.map.garbage.take_spare()) };
+        let new = unsafe {
+            Node::make(self.hash, &key, &value, bits, self.map.garbage.take_spare(guard))
+        };
         let out = self.take_out(Some(new), guard);
         self.map.retire(Retired::Node(self.node), guard);
         match out {

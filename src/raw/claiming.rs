@@ -218,7 +218,7 @@ impl<'map, K: Eq, V, H: Holder> Claim<'map, K, V, H> {
     ) -> bool {
         debug_assert!(self.kind == Kind::Nothing);
         let copied = key.as_ref().expect("an absent key is not claimed twice");
-        let spare = self.map.garbage.take_spare();
+        let spare = self.map.garbage.take_spare(guard);
         // SAFETY: spare nodes of a map are of its type, and empty.
         let node = unsafe { Node::<K, V>::make_reserved(self.hash, copied, table.bits(), spare) };
         let address = node.address().addr();

@@ -7,6 +7,7 @@ use super::{
     bin::{exclusive_words, free_blocks},
     node::Node,
     panicked::Panicked,
+    stripe::Stripe,
     table::Table,
     word::Word,
 };
@@ -215,11 +216,8 @@ impl<K, V> RawMap<K, V> {
     pub(crate) fn take_nodes(&mut self) -> IntoNodes<K, V> {
         let remaining = self.len();
         let table = self.root();
-        for stripe in self.garbage.stripes.all() {
-            stripe.count.store(0, Ordering::Relaxed);
-            // There are none but those that have been leaked.
-            stripe.crowding.store(0, Ordering::Relaxed);
-        }
+        // (No claims are left but those that have been leaked.)
+        self.garbage.stripes.all_mut().for_each(Stripe::reset_counts);
         self.root.store(Table::empty().into_raw(), Ordering::Relaxed);
         // SAFETY: borrowed exclusively, and the map has no longer anything to do with
         // the tables.

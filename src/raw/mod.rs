@@ -17,6 +17,8 @@ mod exclusive;
 mod hash;
 mod many;
 mod node;
+#[cfg(not(loom))]
+mod numbers;
 mod panicked;
 mod retire;
 mod search;
@@ -32,6 +34,7 @@ use self::{
     bin::Bin,
     retire::{Garbage, Retired},
     stripe::Stripe,
+    striped::Mine,
     table::Table,
 };
 pub(crate) use self::{
@@ -46,7 +49,7 @@ pub(crate) use self::{
 };
 use crate::{
     epoch::Guard,
-    sync::{AtomicIsize, AtomicPtr, Ordering, const_unless_loom},
+    sync::{AtomicPtr, Ordering, const_unless_loom},
 };
 
 /// The map's state.
@@ -87,30 +90,29 @@ impl<K, V> RawMap<K, V> {
 
     /// How many entries there are; exact if nothing is being written.
     pub(crate) fn len(&self) -> usize {
-        self.sum(|stripe| &stripe.count)
+        self.sum(Stripe::count)
     }
 
     /// How many claims on absent keys there are in overflow blocks.
     fn crowding(&self) -> usize {
-        self.sum(|stripe| &stripe.crowding)
+        // Relaxed: as the count.
+        self.sum(|stripe| stripe.crowding.load(Ordering::Relaxed))
     }
 
-    fn sum(&self, count: impl Fn(&Stripe) -> &AtomicIsize) -> usize {
-        // Relaxed: while others write, no order of the stripes is more right than another.
-        let counts = self.garbage.stripes.all().map(|stripe| count(stripe).load(Ordering::Relaxed));
+    fn sum(&self, count: impl Fn(&Stripe) -> isize) -> usize {
         // An entry can be seen to leave one stripe before it is seen to enter another.
-        usize::try_from(counts.fold(0isize, isize::wrapping_add)).unwrap_or(0)
+        let sum = self.garbage.stripes.all().map(count).fold(0isize, isize::wrapping_add);
+        usize::try_from(sum).unwrap_or(0)
     }
 
+    #[inline]
     fn count(&self, change: isize) {
-        let count = &self.garbage.stripes.mine().count;
-        let seen = count.load(Ordering::Relaxed);
-        // An exchange instead of an addition, to notice when threads meet here.
-        if count
-            .compare_exchange(seen, seen.wrapping_add(change), Ordering::Relaxed, Ordering::Relaxed)
-            .is_err()
-        {
-            count.fetch_add(change, Ordering::Relaxed);
+        self.count_in(&self.garbage.stripes.mine(), change);
+    }
+
+    #[inline]
+    fn count_in(&self, mine: &Mine<'_, Stripe>, change: isize) {
+        if mine.add_to_count(change) {
             self.garbage.stripes.spread_out();
         }
     }

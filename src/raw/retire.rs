@@ -26,20 +26,20 @@
 //! get the memory back, and do not meet here. A thread that seals a batch also looks
 //! after another stripe, whose threads may have left.
 
-use std::cell::Cell;
+use std::{cell::Cell, ptr};
 
 use super::{
     bin::Bin,
     node::Node,
     panicked::Panicked,
-    stripe::{KEEPS_SPARE, Stripe},
+    stripe::{KEEPS_SPARE, Revoked, Stripe},
     striped::Striped,
     table::Table,
     word::Word,
 };
 use crate::{
     epoch::{self, Guard},
-    sync::{Arc, AtomicBool, Mutex, Ordering, const_unless_loom},
+    sync::{Arc, AtomicBool, Ordering, const_unless_loom},
 };
 
 /// A write frees at most so many batches.
@@ -66,23 +66,15 @@ pub(super) struct Sealed {
     batch: Vec<Retired>,
 }
 
-/// The garbage of a map: its stripes, and a place for batches that no stripe was free to
-/// take.
+/// The garbage of a map.
 pub(super) struct Garbage {
     pub(super) stripes: Striped<Stripe>,
-    homeless: Mutex<Vec<Sealed>>,
-    /// Whether there may be such batches: the lock need not be touched otherwise.
-    has_homeless: AtomicBool,
 }
 
 impl Garbage {
     const_unless_loom! {
         pub(super) const fn new() -> Garbage {
-            Garbage {
-                stripes: Striped::new(Stripe::new()),
-                homeless: Mutex::new(Vec::new()),
-                has_homeless: AtomicBool::new(false),
-            }
+            Garbage { stripes: Striped::new(Stripe::new()) }
         }
     }
 
@@ -90,85 +82,73 @@ impl Garbage {
     /// that has been preempted there: it goes to another stripe.
     #[inline]
     pub(super) fn retire(&self, piece: Retired, guard: &Guard) {
-        let stripe = self.stripes.mine();
-        let Some(mut open) = stripe.try_open() else {
+        let Some(mut open) = self.stripes.mine().try_open(guard) else {
             return self.retire_elsewhere(piece, guard);
         };
         let full = open.retire(piece);
         drop(open);
         if full {
-            self.seal_full(stripe, guard);
+            self.seal_full(guard);
         }
     }
 
     #[cold]
     fn retire_elsewhere(&self, piece: Retired, guard: &Guard) {
         self.stripes.spread_out();
-        for stripe in self.stripes.all() {
-            if let Some(mut open) = stripe.try_open() {
-                let full = open.retire(piece);
+        for stripe in self.stripes.shared() {
+            if let Some(mut open) = stripe.open_shared() {
+                let batch = if open.retire(piece) { open.take_batch() } else { Vec::new() };
                 drop(open);
-                if full {
-                    self.seal_full(stripe, guard);
+                if !batch.is_empty() {
+                    self.seal(batch, guard);
                 }
                 return;
             }
         }
         // All are busy: more threads are here at once than the machine has cores.
-        self.seal(None, vec![piece], guard);
+        self.seal(vec![piece], guard);
     }
 
     /// Hands over a table at once: it is large, and insertions, which are what follows
     /// when a map grows, retire nothing that would fill a batch.
     pub(super) fn retire_table(&self, table: Table, guard: &Guard) {
-        self.seal(Some(self.stripes.mine()), vec![Retired::Table(table)], guard);
+        self.seal(vec![Retired::Table(table)], guard);
     }
 
-    /// Seals the open batch of a stripe if it is full. If another thread is there just
-    /// now, that one will find it full, too.
+    /// Seals the open batch of the thread's stripe if it is full. If another thread is there
+    /// just now, that one will find it full, too.
     #[cold]
-    pub(super) fn seal_full(&self, stripe: &Stripe, guard: &Guard) {
-        let Some(mut open) = stripe.try_open() else { return };
+    pub(super) fn seal_full(&self, guard: &Guard) {
+        let Some(mut open) = self.stripes.mine().try_open(guard) else { return };
         if open.is_full() {
             let batch = open.take_batch();
             drop(open);
-            self.seal(Some(stripe), batch, guard);
+            self.seal(batch, guard);
         }
     }
 
-    /// Hands a batch to the epochs.
+    /// Hands a batch to the epochs. It stays with the thread's stripe, or with another one if
+    /// somebody is there who may have been preempted.
     #[cold]
-    fn seal(&self, stripe: Option<&Stripe>, batch: Vec<Retired>, guard: &Guard) {
+    fn seal(&self, batch: Vec<Retired>, guard: &Guard) {
         let passed = Arc::new(AtomicBool::new(false));
-        let sealed = Sealed { passed: Arc::clone(&passed), batch };
-        let home = stripe.or_else(|| self.stripes.all().next());
-        // Relaxed below: the count is a hint. Release on the flag: with the acquire load
-        // before the batch is freed, whatever the readers of its nodes did happens before
-        // they are freed.
-        match home.and_then(|stripe| Some((stripe, stripe.try_open()?))) {
-            Some((stripe, mut open)) => {
-                open.sealed.push_back(sealed);
-                drop(open);
-                let count = Arc::clone(stripe.passed());
-                epoch::defer(guard, move || {
-                    passed.store(true, Ordering::Release);
-                    count.fetch_add(1, Ordering::Relaxed);
-                });
-            }
-            None => {
-                let mut homeless = self.homeless();
-                homeless.push(sealed);
-                self.has_homeless.store(true, Ordering::Relaxed);
-                drop(homeless);
-                epoch::defer(guard, move || passed.store(true, Ordering::Release));
-            }
-        }
-    }
-
-    fn homeless(&self) -> impl std::ops::DerefMut<Target = Vec<Sealed>> {
-        // Nothing panics under this lock (out of memory aborts), so it is not poisoned;
-        // if it were, the list would still be whole.
-        self.homeless.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        let piece = Sealed { passed: Arc::clone(&passed), batch };
+        let mine = self.stripes.mine().stripe();
+        let vacant = [mine].into_iter().chain(self.stripes.all());
+        let (stripe, mut sealed) = vacant
+            .filter_map(|stripe| Some((stripe, stripe.try_sealed()?)))
+            .next()
+            .unwrap_or_else(|| (mine, mine.sealed()));
+        sealed.push_back(piece);
+        drop(sealed);
+        let count = Arc::clone(stripe.passed());
+        epoch::defer(guard, move || {
+            // Release: with the acquire load before the batch is freed, whatever the readers of
+            // its nodes did happens before they are freed.
+            passed.store(true, Ordering::Release);
+            // Relaxed: a hint.
+            count.fetch_add(1, Ordering::Relaxed);
+        });
     }
 
     /// Frees batches of the thread's stripe whose epoch has passed, and one of another
@@ -183,46 +163,48 @@ impl Garbage {
     ///
     /// The garbage is from a map of `K` and `V`.
     #[cold]
-    pub(super) unsafe fn free_due<K, V>(&self) {
+    pub(super) unsafe fn free_due<K, V>(&self, guard: &Guard) {
         let Some(_freeing) = Freeing::begin() else { return };
-        let stripe = self.stripes.mine();
+        let mine = self.stripes.mine().stripe();
         for _ in 0..FREED_BY_ONE_WRITE {
-            let Some(batch) = take_due(stripe) else { break };
+            let Some(batch) = take_due(mine) else { break };
             // SAFETY: its epoch has passed, so no reader holds any of it.
-            unsafe { free_and_keep::<K, V>(stripe, batch) }.resume();
+            unsafe { self.free_and_keep::<K, V>(batch, guard) }.resume();
         }
-        let others = self.stripes.all().skip(1).filter(|stripe| stripe.is_due());
-        let batch = others.filter_map(take_due).next().or_else(|| self.take_homeless());
-        if let Some(batch) = batch {
+        let others = self.stripes.all().filter(|stripe| !ptr::eq(*stripe, mine));
+        if let Some(batch) = others.filter(|stripe| stripe.is_due()).filter_map(take_due).next() {
             // SAFETY: as above.
-            unsafe { free_and_keep::<K, V>(stripe, batch) }.resume();
+            unsafe { self.free_and_keep::<K, V>(batch, guard) }.resume();
         }
-    }
-
-    fn take_homeless(&self) -> Option<Vec<Retired>> {
-        if !self.has_homeless.load(Ordering::Relaxed) {
-            return None;
-        }
-        let mut homeless = self.homeless();
-        let due = homeless.iter().position(|sealed| sealed.passed.load(Ordering::Acquire))?;
-        let batch = homeless.swap_remove(due).batch;
-        // Under the lock, as when it is set.
-        self.has_homeless.store(!homeless.is_empty(), Ordering::Relaxed);
-        Some(batch)
     }
 
     /// The memory of a node that has been freed, if there is some at hand.
     #[inline]
-    pub(super) fn take_spare(&self) -> Option<Word> {
-        let stripe = self.stripes.mine();
-        if !stripe.has_spare.load(Ordering::Relaxed) {
-            return None;
+    pub(super) fn take_spare(&self, guard: &Guard) -> Option<Word> {
+        self.stripes.mine().take_spare(guard)
+    }
+
+    /// Frees a batch, and keeps the memory of its nodes in the thread's stripe if there is use
+    /// for it.
+    ///
+    /// # Safety
+    ///
+    /// As for [`free`].
+    unsafe fn free_and_keep<K, V>(&self, batch: Vec<Retired>, guard: &Guard) -> Panicked {
+        let mut emptied = Vec::new();
+        // SAFETY: passed on.
+        let panicked = unsafe { free::<K, V>(batch, &mut emptied) };
+        if KEEPS_SPARE && size_of::<Node<K, V>>() <= SPARE_SIZE {
+            let mine = self.stripes.mine();
+            if let Some(mut open) = mine.try_open(guard) {
+                open.keep(&mut emptied);
+                drop(open);
+                mine.has_spare.store(true, Ordering::Relaxed);
+            }
         }
-        let spare = stripe.try_open()?.take_spare();
-        if spare.is_none() {
-            stripe.has_spare.store(false, Ordering::Relaxed);
-        }
-        spare
+        // SAFETY: emptied by `free`, and not among those that were kept.
+        unsafe { dealloc_all::<K, V>(emptied) };
+        panicked
     }
 
     /// Seals what is in open batches and frees all whose epoch passes at once.
@@ -231,21 +213,14 @@ impl Garbage {
     ///
     /// As for [`Garbage::free_due`].
     pub(super) unsafe fn flush<K, V>(&self) {
-        let guard = epoch::pin();
-        for stripe in self.stripes.all() {
-            // A thread that is just filling a batch will seal it in its own time.
-            let batch = stripe.try_open().map(|mut open| open.take_batch());
-            match batch {
-                Some(batch) if !batch.is_empty() => self.seal(Some(stripe), batch, &guard),
-                _ => {}
-            }
+        let revoked = self.seal_own_and_shared();
+        if epoch::advance() && self.seal_revoked(revoked) {
+            epoch::advance();
         }
-        drop(guard);
-        epoch::advance();
         let Some(_freeing) = Freeing::begin() else { return };
         let mut panicked = Panicked::default();
         let due = self.stripes.all().flat_map(|stripe| std::iter::from_fn(|| take_due(stripe)));
-        for batch in due.chain(std::iter::from_fn(|| self.take_homeless())) {
+        for batch in due {
             let mut emptied = Vec::new();
             // SAFETY: its epoch has passed; what was emptied is not used again.
             unsafe {
@@ -254,6 +229,42 @@ impl Garbage {
             }
         }
         panicked.resume();
+    }
+
+    /// Seals the open batches that this thread can get at, and takes the bias from the stripes
+    /// of all others, so that it can get at theirs when the epochs have passed.
+    fn seal_own_and_shared(&self) -> Vec<(&Stripe, Revoked)> {
+        let guard = epoch::pin();
+        let mine = self.stripes.mine();
+        let own = mine.is_own.then(|| mine.try_open(&guard)).flatten();
+        let shared = self.stripes.shared().filter_map(Stripe::open_shared);
+        // A thread that is just filling a batch will seal it in its own time.
+        for mut open in own.into_iter().chain(shared) {
+            let batch = open.take_batch();
+            drop(open);
+            if !batch.is_empty() {
+                self.seal(batch, &guard);
+            }
+        }
+        let others = self.stripes.own().filter(|stripe| !ptr::eq(*stripe, mine.stripe()));
+        others.map(|stripe| (stripe, stripe.revoke())).collect()
+    }
+
+    /// Seals what others have left, whose stripes were revoked before the epochs passed. Says
+    /// whether there was anything.
+    fn seal_revoked(&self, revoked: Vec<(&Stripe, Revoked)>) -> bool {
+        let mut found = false;
+        for (stripe, revoked) in revoked {
+            // SAFETY: the epochs have passed.
+            let Some(mut open) = (unsafe { stripe.open_revoked(revoked) }) else { continue };
+            let batch = open.take_batch();
+            drop(open);
+            if !batch.is_empty() {
+                self.seal(batch, &epoch::pin());
+                found = true;
+            }
+        }
+        found
     }
 
     /// Frees everything.
@@ -265,22 +276,16 @@ impl Garbage {
     pub(super) unsafe fn free_all<K, V>(&mut self) -> Panicked {
         let mut panicked = Panicked::default();
         let mut emptied = Vec::new();
-        // Batches are taken out before they are freed. Nothing new can come: what is
-        // dropped here has no way to a map that is being dropped.
-        let homeless = std::mem::take(&mut *self.homeless());
-        for sealed in homeless {
-            // SAFETY: nobody has access, so no reader holds any of it.
-            panicked.merge(unsafe { free::<K, V>(sealed.batch, &mut emptied) });
-        }
-        for stripe in self.stripes.all() {
-            // Nobody else has access, so no stripe is locked.
-            let Some(mut open) = stripe.try_open() else { continue };
+        for stripe in self.stripes.all_mut() {
+            // Batches are taken out before they are freed. Nothing new can come: what is
+            // dropped here has no way to a map that is being dropped.
+            let sealed = std::mem::take(&mut *stripe.sealed());
+            let mut open = stripe.open_exclusively();
             let batch = open.take_batch();
-            let sealed = std::mem::take(&mut open.sealed);
             emptied.append(&mut open.take_spares());
             drop(open);
             for batch in sealed.into_iter().map(|sealed| sealed.batch).chain([batch]) {
-                // SAFETY: as above.
+                // SAFETY: nobody has access, so no reader holds any of it.
                 panicked.merge(unsafe { free::<K, V>(batch, &mut emptied) });
             }
         }
@@ -319,34 +324,14 @@ loom::thread_local! {
 
 /// Takes a batch whose epoch has passed out of a stripe.
 fn take_due(stripe: &Stripe) -> Option<Vec<Retired>> {
-    let mut open = stripe.try_open()?;
+    let mut sealed = stripe.try_sealed()?;
     // Batches can pass in another order than they came, if several threads seal them.
-    let due = open.sealed.iter().position(|sealed| sealed.passed.load(Ordering::Acquire))?;
-    let batch = open.sealed.remove(due)?.batch;
-    drop(open);
+    let due = sealed.iter().position(|sealed| sealed.passed.load(Ordering::Acquire))?;
+    let batch = sealed.remove(due)?.batch;
+    drop(sealed);
     // It may not have been counted yet; then it wraps around, for the moment.
     stripe.passed().fetch_sub(1, Ordering::Relaxed);
     Some(batch)
-}
-
-/// Frees a batch, and keeps the memory of its nodes in the stripe if there is use for it.
-///
-/// # Safety
-///
-/// As for [`free`].
-unsafe fn free_and_keep<K, V>(stripe: &Stripe, batch: Vec<Retired>) -> Panicked {
-    let mut emptied = Vec::new();
-    // SAFETY: passed on.
-    let panicked = unsafe { free::<K, V>(batch, &mut emptied) };
-    if KEEPS_SPARE && size_of::<Node<K, V>>() <= SPARE_SIZE {
-        if let Some(mut open) = stripe.try_open() {
-            open.keep(&mut emptied);
-            stripe.has_spare.store(true, Ordering::Relaxed);
-        }
-    }
-    // SAFETY: emptied by `free`, and not among those that were kept.
-    unsafe { dealloc_all::<K, V>(emptied) };
-    panicked
 }
 
 /// Frees a batch, but for the memory of its nodes, which are `emptied` only.

@@ -1,4 +1,26 @@
 //! A thread's share of what every write touches: the count, garbage, spare memory.
+//!
+//! # Who may open a stripe
+//!
+//! What is under a stripe's lock is needed by every write, and a locked instruction costs as
+//! much as half of the write. So a stripe that a thread has of its own (see `striped`) is *biased*
+//! to it: the thread opens it without a lock. (The idea is that of the biased locks that Java's
+//! virtual machines had.)
+//!
+//! Whoever else needs to open it, to hand over what its thread has left (`flush`), takes the
+//! bias away, as the epochs allow it:
+//!
+//! 1. The bias is *revoked*: a number that was even becomes odd.
+//! 2. The epochs pass: all threads have been unpinned that were pinned then.
+//! 3. The lock is taken, and if the number is still the same, so is the stripe.
+//!
+//! The owner opens a stripe only while it is pinned, and looks at the bias after it has pinned
+//! itself. Either the pin is older than the revocation: then the epochs do not pass before it
+//! has ended, and what it did in the stripe happens before step 3. Or it sees an odd number, and
+//! takes the lock. With the lock, it may bias the stripe to itself again: by the next even number,
+//! so that others who have revoked and wait for the epochs find another number than theirs.
+//! (It is the argument by which a reader may use what it has found: the permission to go without
+//! a lock is what is retired.)
 
 use std::{
     cell::Cell,
@@ -6,6 +28,7 @@ use std::{
     marker::PhantomData,
     mem,
     ops::{Deref, DerefMut},
+    sync::TryLockError,
 };
 #[cfg(not(loom))]
 use std::{cell::UnsafeCell, sync::OnceLock};
@@ -15,9 +38,15 @@ use loom::cell::UnsafeCell;
 
 use super::{
     retire::{Retired, Sealed},
+    striped::Mine,
     word::Word,
 };
-use crate::sync::{Arc, AtomicBool, AtomicIsize, AtomicUsize, Ordering, const_unless_loom};
+use crate::{
+    epoch::Guard,
+    sync::{
+        Arc, AtomicBool, AtomicIsize, AtomicUsize, Mutex, MutexGuard, Ordering, const_unless_loom,
+    },
+};
 
 /// So many pieces make a batch that is sealed. Handing a batch to the epochs costs
 /// about as much as ten replacements; garbage lives for two or three more batches.
@@ -36,10 +65,17 @@ pub(super) const KEEPS_SPARE: bool = cfg!(not(any(loom, binlock_no_spare)));
 
 /// What each stripe of a map has.
 pub(super) struct Stripe {
-    pub(super) count: AtomicIsize,
+    /// This stripe's part of the number of entries.
+    count: AtomicIsize,
     /// Claims on absent keys that are in overflow blocks.
     pub(super) crowding: AtomicIsize,
-    /// Whether some thread is at `open`.
+    /// Even: a thread that has the stripe of its own opens it without the lock. Odd: it has
+    /// been revoked.
+    bias: AtomicUsize,
+    /// Whether the thread whose own the stripe is has it open by that right. Nobody else
+    /// looks at it: it is for a thread that comes here again from within its allocator.
+    is_open: AtomicBool,
+    /// Whether some thread has the lock.
     locked: AtomicBool,
     /// Whether there is spare memory; a hint.
     pub(super) has_spare: AtomicBool,
@@ -49,25 +85,30 @@ pub(super) struct Stripe {
     passed: OnceLock<Arc<AtomicUsize>>,
     #[cfg(loom)]
     passed: Arc<AtomicUsize>,
-    /// Only for whoever has set `locked`.
+    /// Only for whoever has the stripe open.
     open: UnsafeCell<Open>,
+    /// Garbage that has been handed to the epochs, in the order in which that happened. Anybody
+    /// may take some out; nothing of the user's is called under this lock.
+    sealed: Mutex<VecDeque<Sealed>>,
 }
 
-// SAFETY: `open` is accessed only by the thread that has set `locked`; what is in there
-// belongs to the map, whose own `Send` and `Sync` depend on keys and values.
+// SAFETY: `open` is accessed only by the thread that has the stripe open (see above); what is in
+// there belongs to the map, whose own `Send` and `Sync` depend on keys and values.
 unsafe impl Send for Stripe {}
 // SAFETY: as above.
 unsafe impl Sync for Stripe {}
 
-/// The part of a stripe that is under its lock.
+/// The part of a stripe that has to be opened.
 pub(super) struct Open {
     /// Garbage that has not been handed to the epochs yet.
     batch: Vec<Retired>,
-    /// Garbage that has, in the order in which that happened.
-    pub(super) sealed: VecDeque<Sealed>,
     /// Nodes without content.
     spare: Vec<Word>,
 }
+
+/// The number of a revoked bias.
+#[derive(Clone, Copy)]
+pub(super) struct Revoked(usize);
 
 impl Stripe {
     const_unless_loom! {
@@ -75,35 +116,109 @@ impl Stripe {
             Stripe {
                 count: AtomicIsize::new(0),
                 crowding: AtomicIsize::new(0),
+                bias: AtomicUsize::new(0),
+                is_open: AtomicBool::new(false),
                 locked: AtomicBool::new(false),
                 has_spare: AtomicBool::new(false),
                 #[cfg(not(loom))]
                 passed: OnceLock::new(),
                 #[cfg(loom)]
                 passed: Arc::new(AtomicUsize::new(0)),
-                open: UnsafeCell::new(Open {
-                    batch: Vec::new(),
-                    sealed: VecDeque::new(),
-                    spare: Vec::new(),
-                }),
+                open: UnsafeCell::new(Open { batch: Vec::new(), spare: Vec::new() }),
+                sealed: Mutex::new(VecDeque::new()),
             }
         }
     }
 
-    /// The open part, unless another thread is there. Whoever has it must not run user
-    /// code, and may wait for nothing but the lock of a bin.
+    /// This stripe's part of the number of entries.
     #[inline]
-    pub(super) fn try_open(&self) -> Option<OpenLock<'_>> {
-        // Acquire here, and release when it is dropped: it is a lock.
-        if self.locked.swap(true, Ordering::Acquire) {
+    pub(super) fn count(&self) -> isize {
+        // Relaxed: while others write, no order of the stripes is more right than another.
+        self.count.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn reset_counts(&mut self) {
+        self.count.store(0, Ordering::Relaxed);
+        self.crowding.store(0, Ordering::Relaxed);
+    }
+
+    /// Takes the bias away from the thread that has the stripe of its own. The stripe can be
+    /// opened by [`Stripe::open_revoked`] when the epochs have passed.
+    pub(super) fn revoke(&self) -> Revoked {
+        // Relaxed: what is deferred after this comes after a fence, as every pin does.
+        let before = self.bias.fetch_or(1, Ordering::Relaxed);
+        Revoked(before | 1)
+    }
+
+    /// Opens a stripe whose bias has been revoked, unless its thread has been here since, or
+    /// somebody is here just now.
+    ///
+    /// # Safety
+    ///
+    /// All threads that were pinned when it was revoked have been unpinned since, and that
+    /// happened before this.
+    pub(super) unsafe fn open_revoked(&self, revoked: Revoked) -> Option<OpenLock<'_>> {
+        if !self.try_lock() {
             return None;
         }
-        Some(OpenLock {
-            stripe: self,
-            #[cfg(loom)]
-            open: Some(self.open.get_mut()),
-            not_sync: PhantomData,
-        })
+        // Relaxed: it becomes even only under the lock. (Being made odd once more changes nothing.)
+        if self.bias.load(Ordering::Relaxed) != revoked.0 {
+            self.unlock();
+            return None;
+        }
+        Some(OpenLock::new(self, &self.locked))
+    }
+
+    /// Opens the stripe of somebody who has it alone.
+    pub(super) fn open_exclusively(&mut self) -> OpenLock<'_> {
+        self.is_open.store(true, Ordering::Relaxed);
+        OpenLock::new(self, &self.is_open)
+    }
+
+    /// Opens a stripe that is nobody's own, unless somebody is here just now.
+    #[inline]
+    pub(super) fn open_shared(&self) -> Option<OpenLock<'_>> {
+        self.try_lock().then(|| OpenLock::new(self, &self.locked))
+    }
+
+    /// Opens this thread's own stripe, whose bias has been revoked, and gets that back.
+    #[cold]
+    fn bias_again(&self, revoked: usize) -> Option<OpenLock<'_>> {
+        if !self.try_lock() {
+            return None;
+        }
+        // Relaxed, both: who has revoked it looks under the lock, and the rest is this thread's
+        // alone. The number is still the one that was read: it is odd, so nobody else changes it.
+        self.bias.store(revoked.wrapping_add(1), Ordering::Relaxed);
+        self.is_open.store(true, Ordering::Relaxed);
+        self.unlock();
+        Some(OpenLock::new(self, &self.is_open))
+    }
+
+    #[inline]
+    fn try_lock(&self) -> bool {
+        // Acquire here, and release in `unlock`: it is a lock.
+        !self.locked.swap(true, Ordering::Acquire)
+    }
+
+    fn unlock(&self) {
+        self.locked.store(false, Ordering::Release);
+    }
+
+    /// Garbage that has been handed to the epochs, when nobody is there any more.
+    pub(super) fn sealed(&self) -> MutexGuard<'_, VecDeque<Sealed>> {
+        // Nothing panics under this lock (out of memory aborts), so it is not poisoned; if it
+        // were, the list would still be whole.
+        self.sealed.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The same, unless somebody is there, who may have been preempted.
+    pub(super) fn try_sealed(&self) -> Option<MutexGuard<'_, VecDeque<Sealed>>> {
+        match self.sealed.try_lock() {
+            Ok(sealed) => Some(sealed),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// How many sealed batches may be freed.
@@ -134,6 +249,65 @@ impl Stripe {
     }
 }
 
+impl<'a> Mine<'a, Stripe> {
+    /// Opens the thread's stripe, unless another thread is there, or this one already. Whoever
+    /// has it open must not run user code, and may wait for nothing but the lock of a bin.
+    #[inline]
+    pub(super) fn try_open(&self, _pinned: &Guard) -> Option<OpenLock<'a>> {
+        let stripe = self.stripe();
+        if !self.is_own {
+            return stripe.open_shared();
+        }
+        // Relaxed: nobody but this thread uses it.
+        if stripe.is_open.load(Ordering::Relaxed) {
+            return None;
+        }
+        // Relaxed: whoever made it even has been this thread, or one whose number this thread
+        // has got since. If it has been revoked since it was read, those who did that wait for
+        // the end of this pin.
+        let bias = stripe.bias.load(Ordering::Relaxed);
+        if bias & 1 != 0 {
+            return stripe.bias_again(bias);
+        }
+        stripe.is_open.store(true, Ordering::Relaxed);
+        Some(OpenLock::new(stripe, &stripe.is_open))
+    }
+
+    /// The memory of a node that has been freed, if there is some at hand.
+    #[inline]
+    pub(super) fn take_spare(&self, pinned: &Guard) -> Option<Word> {
+        // Relaxed, both: a hint.
+        if !self.has_spare.load(Ordering::Relaxed) {
+            return None;
+        }
+        let spare = self.try_open(pinned)?.take_spare();
+        if spare.is_none() {
+            self.has_spare.store(false, Ordering::Relaxed);
+        }
+        spare
+    }
+
+    /// Adds to the count; says whether another thread has been met there.
+    #[inline]
+    pub(super) fn add_to_count(&self, change: isize) -> bool {
+        // Relaxed, all: see `Stripe::count`.
+        let count = &self.stripe().count;
+        let seen = count.load(Ordering::Relaxed);
+        let sum = seen.wrapping_add(change);
+        if self.is_own {
+            // Nobody else writes to it, so nothing is lost.
+            count.store(sum, Ordering::Relaxed);
+            return false;
+        }
+        // An exchange instead of an addition, to notice when threads meet here.
+        let met = count.compare_exchange(seen, sum, Ordering::Relaxed, Ordering::Relaxed).is_err();
+        if met {
+            count.fetch_add(change, Ordering::Relaxed);
+        }
+        met
+    }
+}
+
 impl Default for Stripe {
     fn default() -> Self {
         Stripe::new()
@@ -142,12 +316,30 @@ impl Default for Stripe {
 
 /// The right to a stripe's open part.
 pub(super) struct OpenLock<'a> {
-    stripe: &'a Stripe,
+    #[cfg(not(loom))]
+    open: &'a UnsafeCell<Open>,
     /// Tells loom how long the cell is borrowed.
     #[cfg(loom)]
     open: Option<loom::cell::MutPtr<Open>>,
+    /// What is to be cleared at the end.
+    flag: &'a AtomicBool,
     /// `&OpenLock` gives `&Open`, which is for one thread.
     not_sync: PhantomData<Cell<()>>,
+}
+
+impl<'a> OpenLock<'a> {
+    /// For who has just set the flag.
+    #[inline]
+    fn new(stripe: &'a Stripe, flag: &'a AtomicBool) -> OpenLock<'a> {
+        OpenLock {
+            #[cfg(not(loom))]
+            open: &stripe.open,
+            #[cfg(loom)]
+            open: Some(stripe.open.get_mut()),
+            flag,
+            not_sync: PhantomData,
+        }
+    }
 }
 
 impl Deref for OpenLock<'_> {
@@ -156,9 +348,9 @@ impl Deref for OpenLock<'_> {
     #[inline]
     fn deref(&self) -> &Open {
         #[cfg(not(loom))]
-        // SAFETY: whoever has set `locked` has the cell alone, until it is cleared.
+        // SAFETY: whoever has the stripe open has the cell alone until the flag is cleared.
         unsafe {
-            &*self.stripe.open.get()
+            &*self.open.get()
         }
         #[cfg(loom)]
         // SAFETY: as above; loom checks it.
@@ -174,7 +366,7 @@ impl DerefMut for OpenLock<'_> {
         #[cfg(not(loom))]
         // SAFETY: as in `deref`, and `self` is borrowed exclusively.
         unsafe {
-            &mut *self.stripe.open.get()
+            &mut *self.open.get()
         }
         #[cfg(loom)]
         // SAFETY: as above; loom checks it.
@@ -189,7 +381,8 @@ impl Drop for OpenLock<'_> {
     fn drop(&mut self) {
         #[cfg(loom)]
         drop(self.open.take());
-        self.stripe.locked.store(false, Ordering::Release);
+        // Release: for the next one who takes the lock.
+        self.flag.store(false, Ordering::Release);
     }
 }
 

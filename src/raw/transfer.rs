@@ -58,6 +58,9 @@ const TRIES: usize = 4;
 #[cfg(loom)]
 const TRIES: usize = 1;
 
+/// Maps with tables of so many bits have a stripe for each thread (256 bins are 16 KiB).
+const SPREAD_FROM: u32 = if cfg!(loom) { 2 } else { 8 };
+
 /// What an attempt to move bins has brought.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -174,6 +177,7 @@ impl<K, V> RawMap<K, V> {
         };
         match next {
             Ok(next) => {
+                self.spread_out_for(bits);
                 root.set_next(next);
                 self.help_transfer(root, next, guard);
                 Ok(())
@@ -182,6 +186,14 @@ impl<K, V> RawMap<K, V> {
                 root.head().growing.store(false, Ordering::Release);
                 Err(error)
             }
+        }
+    }
+
+    /// Gives the threads stripes of their own, if the map has got a table that is as large as
+    /// those are, so that they make no difference.
+    pub(super) fn spread_out_for(&self, bits: u32) {
+        if bits >= SPREAD_FROM {
+            self.garbage.stripes.spread_out();
         }
     }
 

@@ -324,7 +324,7 @@ impl<K, V> RawMap<K, V> {
     /// takes the old one.
     #[inline]
     fn replace_at(&self, place: &Place<'_>, old: Word, new: New<'_, K, V>, guard: &Guard) -> bool {
-        let Some(mut open) = self.garbage.stripes.mine().try_open() else {
+        let Some(mut open) = self.garbage.stripes.mine().try_open(guard) else {
             return self.replace_without_stripe(place, old, new, guard);
         };
         let new = new.make(open.take_spare());
@@ -338,7 +338,7 @@ impl<K, V> RawMap<K, V> {
         let full = open.retire(Retired::Node(old));
         drop(open);
         if full {
-            self.garbage.seal_full(self.garbage.stripes.mine(), guard);
+            self.garbage.seal_full(guard);
         }
         true
     }
@@ -374,7 +374,8 @@ impl<K, V> RawMap<K, V> {
         guard: &Guard,
     ) -> Option<Word> {
         let tag = hash::tag(new.hash);
-        let new = new.make(self.garbage.take_spare());
+        let mine = self.garbage.stripes.mine();
+        let new = new.make(mine.take_spare(guard));
         let mut spares = Spares::new();
         loop {
             let Some(mut lock) = place.lock_absent(seen) else {
@@ -385,9 +386,9 @@ impl<K, V> RawMap<K, V> {
             let placed = lock.place(tag, new, &mut spares);
             drop(lock);
             match placed {
-                Placed::InBin => self.count(1),
+                Placed::InBin => self.count_in(&mine, 1),
                 Placed::InOverflow => {
-                    self.count(1);
+                    self.count_in(&mine, 1);
                     self.grow_if_crowded(guard);
                 }
                 Placed::NoRoom => {
@@ -409,7 +410,7 @@ impl<K, V> RawMap<K, V> {
     pub(super) fn begin_write(&self, guard: &Guard) {
         if self.garbage.stripes.mine().is_due() {
             // SAFETY: the garbage is from this map, of `K` and `V`.
-            unsafe { self.garbage.free_due::<K, V>() };
+            unsafe { self.garbage.free_due::<K, V>(guard) };
         }
         let root = self.root();
         if let Some(next) = root.next() {
@@ -442,6 +443,7 @@ impl<K, V> RawMap<K, V> {
         guard: &Guard,
     ) -> Result<(), TableError> {
         let table = Table::alloc(bits)?;
+        self.spread_out_for(bits);
         // Release: publishes the table. Acquire: somebody else's is published.
         match self.root.compare_exchange(
             empty.into_raw(),
