@@ -144,6 +144,28 @@ fn shrink_to_fit_takes_away_no_capacity_that_is_needed() {
 }
 
 #[test]
+fn a_map_of_any_size_shrinks_to_what_it_needs_and_grows_again_from_there() {
+    // On both sides of the size from which on nodes know only a part of their hashes.
+    for capacity in (0..15).map(|doublings| 20 << doublings) {
+        for entries in [0, 1, 30, 700, 6_000] {
+            let map = HashMap::with_capacity_and_hasher(capacity, Hashers::Good(3));
+            for key in 0..entries {
+                map.insert(key, key);
+            }
+            let before = map.capacity();
+            map.shrink_to_fit();
+            assert!(map.capacity() <= before);
+            assert!(map.capacity() >= entries);
+            for key in 0..8_000 {
+                map.insert(key, key);
+            }
+            assert_eq!(map.len(), 8_000);
+            assert!((0..8_000).all(|key| *map.get(&key).unwrap() == key));
+        }
+    }
+}
+
+#[test]
 fn clear_and_retain_keep_the_capacity_and_drain_and_clone_do_not() {
     let mut map: HashMap<u64, u64> = (0..5_000).map(|i| (i, i)).collect();
     let before = map.capacity();
