@@ -196,6 +196,34 @@ fn an_entry_that_is_present_throughout_is_yielded_once_while_others_shrink_and_g
 }
 
 #[test]
+fn an_iteration_ends_however_often_the_table_is_replaced_meanwhile() {
+    within(240, || {
+        let n = 20;
+        let map = &Map::with_hasher(Hashers::Good(8));
+        for key in 0..n {
+            map.insert(key, key);
+        }
+        let walk = || {
+            let pinned = map.pin();
+            let mut entries = pinned.iter();
+            let mut seen = vec![*entries.next().unwrap().0];
+            for _ in 0..5_000 {
+                map.reserve(100);
+                map.shrink_to_fit();
+            }
+            seen.extend(entries.map(|(key, _)| *key));
+            seen.sort_unstable();
+            assert!(seen.into_iter().eq(0..n));
+        };
+        // A stack that is large enough for everything else.
+        std::thread::scope(|scope| {
+            let walker = std::thread::Builder::new().stack_size(128 << 10);
+            walker.spawn_scoped(scope, walk).unwrap().join().unwrap();
+        });
+    });
+}
+
+#[test]
 fn no_insertion_is_yielded_twice() {
     within(240, || {
         for hasher in [Hashers::Good(8), Hashers::FewBits(3), Hashers::Constant] {

@@ -302,6 +302,22 @@ impl Table {
         if next.is_null() { None } else { Some(Table(next)) }
     }
 
+    /// The first table that has bins of its own: this one, or, if all of its bins have been
+    /// forwarded, the first of those that have replaced it.
+    #[inline]
+    pub(super) fn latest(self) -> Table {
+        let mut table = self;
+        // Acquire: who goes on from here has not read the headers of all forwarded bins, and is
+        // to see what those who counted them have moved.
+        while table.head().progress.forwarded.load(Ordering::Acquire) == table.len() {
+            match table.next() {
+                Some(next) => table = next,
+                None => unreachable!("bins are forwarded only after there is a successor"),
+            }
+        }
+        table
+    }
+
     /// Publishes the next table. Only who has set `growing` may do that, once.
     pub(super) fn set_next(self, next: Table) {
         debug_assert!(self.next().is_none());

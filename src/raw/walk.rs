@@ -10,6 +10,11 @@
 //! goes on, every prefix is visited once, and an entry that is present all the time is
 //! found at that visit, and only then.
 //!
+//! While a walk goes on, the table can be replaced any number of times. A walk that meets a
+//! forwarded bin goes on with the first table that still has bins of its own
+//! ([`Table::latest`]): to follow all those that have been left, one from the other and for
+//! each prefix anew, would take time, and a stack, without limit.
+//!
 //! Within a bin a node never changes its place but from a last slot to the block that
 //! the slot then links to; the slot is read once, and shows either the node or the link.
 
@@ -35,7 +40,10 @@ struct Prefix {
 
 /// A walk over the prefixes of a table, or over a part of them.
 pub(crate) struct Cursor<K, V> {
+    /// The table that the walk began with, or one that has replaced it.
     table: Table,
+    /// The bits of the table that it began with: of its prefixes.
+    bits: u32,
     next: usize,
     end: usize,
     /// The words of one prefix, last to first.
@@ -51,22 +59,32 @@ impl<K, V> RawMap<K, V> {
     /// A walk over everything, from now on.
     pub(crate) fn cursor(&self, _guard: &Guard) -> Cursor<K, V> {
         let table = self.root();
-        Cursor { table, next: 0, end: table.len(), words: Vec::new(), marker: PhantomData }
+        let (bits, end) = (table.bits(), table.len());
+        Cursor { table, bits, next: 0, end, words: Vec::new(), marker: PhantomData }
     }
 
     /// Removes all entries that are there throughout.
     pub(crate) fn clear(&self, guard: &Guard) {
         self.begin_write(guard);
-        let table = self.root();
+        let mut table = self.root();
+        let bits = table.bits();
         let mut removed = Vec::with_capacity(REMOVED_AT_ONCE);
         for index in 0..table.len() {
-            self.clear_prefix(table, Prefix { bits: table.bits(), index }, &mut removed, guard);
+            table = self.clear_prefix(table, Prefix { bits, index }, &mut removed, guard);
         }
     }
 
     /// Clears the bins of a prefix. A bin that has become the target of several ones is
-    /// cleared as a whole: what else it holds is to be removed, too.
-    fn clear_prefix(&self, table: Table, prefix: Prefix, removed: &mut Vec<Word>, guard: &Guard) {
+    /// cleared as a whole: what else it holds is to be removed, too. Returns the
+    /// table to go on with.
+    fn clear_prefix(
+        &self,
+        table: Table,
+        prefix: Prefix,
+        removed: &mut Vec<Word>,
+        guard: &Guard,
+    ) -> Table {
+        let mut go_on = table;
         for (prefix, bin) in bins(table, prefix) {
             loop {
                 if bin.header() == Header::EMPTY {
@@ -74,7 +92,9 @@ impl<K, V> RawMap<K, V> {
                 }
                 let mut covered = 0;
                 let Some(mut lock) = bin.lock() else {
-                    self.clear_prefix(successor(table), prefix, removed, guard);
+                    let next;
+                    (next, go_on) = behind(table);
+                    self.clear_prefix(next, prefix, removed, guard);
                     break;
                 };
                 // SAFETY: the guard keeps blocks from being freed.
@@ -108,6 +128,7 @@ impl<K, V> RawMap<K, V> {
                 }
             }
         }
+        go_on
     }
 }
 
@@ -135,10 +156,10 @@ impl<K, V> Cursor<K, V> {
             if self.next == self.end {
                 return None;
             }
-            let prefix = Prefix { bits: self.table.bits(), index: self.next };
+            let prefix = Prefix { bits: self.bits, index: self.next };
             self.next += 1;
             // SAFETY: the caller's promise.
-            unsafe { collect::<K, V>(self.table, prefix, &mut self.words) };
+            self.table = unsafe { collect::<K, V>(self.table, prefix, &mut self.words) };
             self.words.reverse();
         }
     }
@@ -154,6 +175,7 @@ impl<K, V> Cursor<K, V> {
         let end = std::mem::replace(&mut self.end, middle);
         Some(Cursor {
             table: self.table,
+            bits: self.bits,
             next: middle,
             end,
             words: Vec::new(),
@@ -177,22 +199,37 @@ fn bins<'g>(table: Table, prefix: Prefix) -> impl Iterator<Item = (Prefix, &'g B
     })
 }
 
-/// Collects the words of all nodes of a prefix.
+/// Where the nodes of a forwarded bin are by now, and the table that a walk goes on with
+/// after that: the same, if all bins of this one have been forwarded.
+fn behind(table: Table) -> (Table, Table) {
+    let next = successor(table);
+    let latest = next.latest();
+    // Only a root table is given a successor, and `next` is the root only when `table` has
+    // been left. (If it has been left and is the last one that was, the next visit goes
+    // through it once more.)
+    (latest, if latest == next { table } else { latest })
+}
+
+/// Collects the words of all nodes of a prefix. Returns the table to go on with.
 ///
 /// # Safety
 ///
 /// A guard is held since before `table` was loaded from the map.
-unsafe fn collect<K, V>(table: Table, prefix: Prefix, words: &mut Vec<Word>) {
+unsafe fn collect<K, V>(table: Table, prefix: Prefix, words: &mut Vec<Word>) -> Table {
+    let mut go_on = table;
     for (prefix, bin) in bins(table, prefix) {
         let header = bin.header();
         if header.is_forwarded() {
+            let next;
+            (next, go_on) = behind(table);
             // SAFETY: passed on.
-            unsafe { collect::<K, V>(successor(table), prefix, words) };
+            unsafe { collect::<K, V>(next, prefix, words) };
         } else {
             // SAFETY: passed on.
             unsafe { collect_bin::<K, V>(table, prefix, bin, header, words) };
         }
     }
+    go_on
 }
 
 /// Collects the words of the nodes of a prefix that are in a bin.
