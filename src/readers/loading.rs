@@ -43,6 +43,8 @@ struct Refresh<K, R> {
 
 impl<K, R> Drop for Refresh<K, R> {
     fn drop(&mut self) {
+        // Contained, because there may be a handle to be returned, which would be leaked.
+        contained(|| self.key = None);
         let Some(extra) = self.stale.entry().extra() else { return };
         let mut now = None;
         contained(|| now = Some(self.inner.settings.expiry.now()));
@@ -62,9 +64,15 @@ impl<K, R> Refresh<K, R> {
     /// Swaps the readers, if the old one is in the cache still; the reader to go on with.
     fn finish(mut self, result: Result<R, LoadError>, permit: Permit<K, R>) -> Handle<K, R> {
         let stale = self.stale.clone();
-        let Ok(reader) = result else {
-            self.inner.book().failed += 1;
-            return stale;
+        let reader = match result {
+            Ok(reader) => reader,
+            Err(error) => {
+                self.inner.book().failed += 1;
+                // While the handle is an ordinary local: it would be leaked otherwise if this
+                // panics.
+                contained(|| drop(error));
+                return stale;
+            }
         };
         let Some(key) = self.key.take() else { return stale };
         let inner = &self.inner;

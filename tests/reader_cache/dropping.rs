@@ -8,11 +8,14 @@ use std::{
     task::{Context, Poll},
 };
 
+use binlock::readers::{BoxFuture, WhenFull};
+
 use crate::{
-    A, B,
+    A, B, D,
     asynchronous::{asks, never, when_told},
     common::within,
-    shelf::{Reader, Shelf, throw, throws},
+    loading::Refused,
+    shelf::{Book, Clock, Reader, Shelf, builder, seconds, throw, throws},
     task::Task,
 };
 
@@ -106,5 +109,51 @@ fn a_future_that_panics_when_it_is_dropped_ready_fails_and_its_reader_is_closed(
         assert_eq!(shelf.stats().opening, 0);
         shelf.clear();
         shelf.book.assert_all_closed();
+    });
+}
+
+#[test]
+fn so_is_the_reader_of_a_loader_whose_future_panics_then() {
+    within(30, || {
+        let (book, clock) = (Book::new(10), Clock::default());
+        let own = Arc::clone(&book);
+        let load = move |key: &u64| {
+            let reader = own.reader(*key);
+            Dropped(Box::pin(async move { Ok::<_, Refused>(reader) }), || throw())
+        };
+        let with = builder(&book).async_loader(load).clock(clock.hook());
+        let shelf = Shelf::of(&book, with.refresh_after_write(seconds(10)));
+        // And when it is opened anew.
+        for _ in 0..2 {
+            let mut opened = None;
+            let thrown = throws(|| opened = Task::new(shelf.get_or_load_async(&A)).poll());
+            assert_eq!(thrown, opened.is_none());
+            drop(opened);
+            clock.advance(10);
+        }
+        assert_eq!(shelf.stats().opening, 0);
+        shelf.clear();
+        shelf.assert_adds_up();
+        shelf.book.assert_all_closed();
+    });
+}
+
+#[test]
+fn a_timer_that_panics_when_it_is_dropped_does_not_take_a_place_with_it() {
+    within(30, || {
+        let timer = |_| {
+            let timer = Dropped(Box::pin(std::future::pending::<()>()), || throw());
+            Box::pin(timer) as BoxFuture<()>
+        };
+        let wait = WhenFull::Wait(seconds(1000));
+        let shelf = Shelf::new(|it| it.max_open(1).when_full(wait).sleep_with(timer));
+        let held = shelf.open(B);
+        let mut task = asks(&shelf, A, 0);
+        assert!(task.poll().is_none());
+        drop(held);
+        throws(|| task.poll());
+        throws(|| drop(task));
+        shelf.assert_adds_up();
+        assert!(shelf.try_open(D).is_ok());
     });
 }
