@@ -6,7 +6,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use super::{context::Context, waits};
+use super::{
+    context::{Busy, Context},
+    waits,
+};
 use crate::sync::{AtomicUsize, Ordering};
 
 /// Who holds claims and waits for others: while an actor waits, its claims are not settled.
@@ -103,6 +106,12 @@ impl Thread {
         self.cells().any(|cell| cell.load(Ordering::Relaxed) == address)
     }
 
+    /// All that the thread holds. (For the thread itself, or while it does nothing else.)
+    pub(super) fn claims(&self) -> Vec<usize> {
+        let claims = self.cells().map(|cell| cell.load(Ordering::Relaxed));
+        claims.filter(|claim| *claim != 0).collect()
+    }
+
     /// Strikes out a claim that has been leaked.
     pub(super) fn forget(&self, address: usize) {
         for cell in self.cells().filter(|cell| cell.load(Ordering::Relaxed) == address) {
@@ -123,33 +132,13 @@ pub(crate) struct Computation {
     children: Mutex<Map<Arc<Computation>>>,
 }
 
-/// What a computation is part of.
+/// Where a computation goes on.
 struct Place {
-    parents: Parents,
+    /// The context that it was last polled in.
+    context: Context,
     /// Differs from all other places that any computation has ever had, and is later than
     /// those before.
     stamp: u64,
-}
-
-/// Who drives a computation.
-#[derive(Clone, Default)]
-pub(super) struct Parents {
-    /// A thread, from within a closure.
-    pub(super) thread: Option<Arc<Thread>>,
-    /// The computation in whose future it is polled, be it by way of such a closure.
-    pub(super) task: Option<Arc<Computation>>,
-}
-
-impl Parents {
-    fn ids(&self) -> [usize; 2] {
-        let thread = self.thread.as_ref().map_or(0, |thread| Arc::as_ptr(thread).addr());
-        [thread, self.task.as_ref().map_or(0, |task| Arc::as_ptr(task).addr())]
-    }
-
-    fn actors(self) -> impl Iterator<Item = Actor> {
-        let thread = self.thread.map(Actor::Thread);
-        thread.into_iter().chain(self.task.map(Actor::Task))
-    }
 }
 
 fn next_stamp() -> u64 {
@@ -168,60 +157,67 @@ impl Computation {
 
     /// A computation that is no part of any other.
     pub(super) fn alone() -> Arc<Computation> {
-        let place = Place { parents: Parents::default(), stamp: next_stamp() };
+        let place = Place { context: Context::Free, stamp: next_stamp() };
         Arc::new(Computation { place: Mutex::new(place), children: Mutex::default() })
     }
 
     /// It has no claim any more.
     pub(super) fn end(self: &Arc<Self>) {
-        self.adopt(&Context::Free);
+        self.move_to(Context::Free, |_| true);
     }
 
     /// Makes it a part of what the context is a part of, and of nothing else.
     pub(super) fn adopt(self: &Arc<Self>, context: &Context) {
-        let wanted = context.parents();
-        let ids = wanted.ids();
-        let mut place = lock(&self.place);
-        if place.parents.ids() == ids {
+        if !self.move_to(context.clone(), |_| true) {
             return;
         }
-        place.stamp = next_stamp();
-        let before = std::mem::replace(&mut place.parents, wanted.clone());
-        drop(place);
-        let id = Arc::as_ptr(self).addr();
-        for parent in before.actors() {
-            let _computation = parent.children().remove(&id);
-        }
-        for parent in wanted.actors() {
-            parent.children().insert(id, Arc::clone(self));
-        }
         context.note(self);
-        if ids != [0, 0] {
+        if !matches!(context, Context::Free) {
             // What it waits for, it has to ask for again: it may have closed a circle.
             waits::disturb(self);
         }
     }
 
-    /// The thread's closure that drove it has ended.
-    pub(super) fn disown(self: &Arc<Self>, thread: &Arc<Thread>) {
-        if self.is_driven_by(thread) {
-            self.adopt(&Context::Free);
+    /// The same, and no more: for contexts in which nothing more depends on it than before.
+    /// `false` if it has been there already, or is not where it is to be moved from.
+    pub(super) fn move_to(
+        self: &Arc<Self>,
+        context: Context,
+        from: impl FnOnce(&Context) -> bool,
+    ) -> bool {
+        let mut place = lock(&self.place);
+        if !from(&place.context) || place.context.is_same(&context) {
+            return false;
         }
+        place.stamp = next_stamp();
+        let before = std::mem::replace(&mut place.context, context.clone());
+        drop(place);
+        let id = Arc::as_ptr(self).addr();
+        for parent in before.parents() {
+            let _computation = parent.children().remove(&id);
+        }
+        for parent in context.parents() {
+            parent.children().insert(id, Arc::clone(self));
+        }
+        true
     }
 
-    /// Whether it is polled from within a closure of the thread.
-    pub(super) fn is_driven_by(&self, thread: &Arc<Thread>) -> bool {
-        self.parents().thread.is_some_and(|other| Arc::ptr_eq(thread, &other))
+    pub(super) fn context(&self) -> Context {
+        lock(&self.place).context.clone()
     }
 
-    pub(super) fn parents(&self) -> Parents {
-        lock(&self.place).parents.clone()
+    /// Whether a thread drives it, in the middle of such a thing.
+    pub(super) fn is_driven(&self, within: impl FnOnce(&Busy) -> bool) -> bool {
+        match &lock(&self.place).context {
+            Context::Thread(busy) => within(busy),
+            Context::Free | Context::Task(_) => false,
+        }
     }
 
     /// A number that gets larger whenever the computation, or one that it is part of, becomes
     /// part of another one.
     pub(super) fn stamp(self: &Arc<Self>) -> u64 {
-        let lineage = std::iter::successors(Some(Arc::clone(self)), |one| one.parents().task);
+        let lineage = std::iter::successors(Some(Arc::clone(self)), |one| one.context().task());
         lineage.map(|computation| lock(&computation.place).stamp).max().unwrap_or(0)
     }
 

@@ -2,12 +2,13 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::HashSet,
     rc::Rc,
     sync::Arc,
 };
 
 use super::{
-    actor::{Computation, Parents, Thread},
+    actor::{Actor, Computation, Thread},
     waits,
 };
 use crate::sync::Ordering;
@@ -26,11 +27,32 @@ pub(super) struct Local {
     /// The number of the last of these, or zero.
     frame: Cell<u64>,
     frames_ever: Cell<u64>,
-    /// Computations that a closure has begun to drive, with the number of closures that were
-    /// running then.
-    driven: RefCell<Vec<(usize, Arc<Computation>)>>,
-    /// The largest of these numbers.
+    /// Computations that the thread has begun to drive in the middle of something.
+    driven: RefCell<Vec<Drive>>,
+    /// The largest number of closures that were running at that.
     driving: Cell<usize>,
+    /// Whether entries were held at that.
+    driving_under_entries: Cell<bool>,
+}
+
+/// A computation that is driven, and in the middle of what.
+struct Drive {
+    computation: Arc<Computation>,
+    busy: Busy,
+}
+
+impl Drive {
+    /// The computation goes on in another context, unless it has done so by now, driven by
+    /// somebody else or by another closure.
+    fn hand_over(&self, to: Context) {
+        let is_on = |context: &Context| match context {
+            Context::Thread(busy) => {
+                Arc::ptr_eq(&busy.thread, &self.busy.thread) && busy.closures == self.busy.closures
+            }
+            Context::Free | Context::Task(_) => false,
+        };
+        self.computation.move_to(to, is_on);
+    }
 }
 
 /// One poll of a computation's future.
@@ -55,6 +77,7 @@ impl Local {
             frames_ever: Cell::new(0),
             driven: RefCell::default(),
             driving: Cell::new(0),
+            driving_under_entries: Cell::new(false),
         }
     }
 
@@ -92,10 +115,14 @@ impl Local {
 
     #[inline]
     pub(super) fn release(&self, index: usize, kept: bool) {
+        let entry = if kept { self.read(index) } else { 0 };
         self.thread.cell(index).store(0, Ordering::Relaxed);
         self.next.set(index);
         let count = if kept { &self.entries } else { &self.closures };
         count.set(count.get() - 1);
+        if kept && self.driving_under_entries.get() {
+            self.let_go_of_entry(entry);
+        }
         if self.driving.get() > self.closures.get() {
             self.let_go();
         }
@@ -133,32 +160,61 @@ impl Local {
         }
     }
 
-    /// Notes that the closure that is running drives a computation.
-    fn drive(&self, computation: &Arc<Computation>) {
-        let closures = self.closures.get();
-        // Where there are only entries, no end of a closure is to be waited for.
-        if closures > 0 {
-            self.driving.set(closures);
-            let mut driven = self.driven.borrow_mut();
-            // A closure can drive a great many, one after another.
-            if driven.len() == driven.capacity() {
-                driven.retain(|(_, computation)| computation.is_driven_by(&self.thread));
-            }
-            driven.push((closures, Arc::clone(computation)));
+    /// Notes that the thread drives a computation in the middle of this.
+    fn drive(&self, computation: &Arc<Computation>, busy: &Busy) {
+        let mut driven = self.driven.borrow_mut();
+        // A closure can drive a great many, one after another.
+        if driven.len() == driven.capacity() {
+            let mut known = HashSet::new();
+            let mut all = driven.drain(..).rev().collect::<Vec<_>>();
+            all.retain(|drive| {
+                let id = (Arc::as_ptr(&drive.computation), drive.busy.closures);
+                // Others have it, too, unless it has ended.
+                Arc::strong_count(&drive.computation) > 1 && known.insert(id)
+            });
+            driven.extend(all.into_iter().rev());
+        }
+        driven.push(Drive { computation: Arc::clone(computation), busy: busy.clone() });
+        self.driving.set(self.driving.get().max(busy.closures));
+        if self.entries.get() > 0 {
+            self.driving_under_entries.set(true);
         }
     }
 
     /// What closures have driven that are running no longer, they do not wait for any more.
     #[cold]
     fn let_go(&self) {
-        let all = self.driven.take();
+        let closures = self.closures.get();
         let (over, still): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|(closures, _)| *closures > self.closures.get());
-        self.driving.set(still.iter().map(|(closures, _)| *closures).max().unwrap_or(0));
-        self.driven.replace(still);
-        for (_, computation) in over {
-            computation.disown(&self.thread);
+            self.driven.take().into_iter().partition(|drive| drive.busy.closures > closures);
+        self.driving.set(still.iter().map(|drive| drive.busy.closures).max().unwrap_or(0));
+        for drive in over {
+            // A closure around the one that has ended may have driven it before.
+            let around = still
+                .iter()
+                .rfind(|other| Arc::ptr_eq(&other.computation, &drive.computation))
+                .map_or(Context::Free, |other| Context::Thread(other.busy.clone()));
+            drive.hand_over(around);
         }
+        self.driven.replace(still);
+    }
+
+    /// An entry that has been settled waits for nothing any more.
+    #[cold]
+    fn let_go_of_entry(&self, address: usize) {
+        let mut all = self.driven.take();
+        all.retain_mut(|drive| {
+            if !drive.busy.claims.contains(&address) {
+                return true;
+            }
+            drive.busy.claims.retain(|claim| *claim != address);
+            let is_over = drive.busy.claims.is_empty();
+            let busy = || Context::Thread(drive.busy.clone());
+            drive.hand_over(if is_over { Context::Free } else { busy() });
+            !is_over
+        });
+        self.driving_under_entries.set(self.entries.get() > 0 && !all.is_empty());
+        self.driven.replace(all);
     }
 }
 
@@ -269,6 +325,7 @@ impl Drop for Frame {
 }
 
 /// What cannot go on while something is waited for.
+#[derive(Clone)]
 pub(super) enum Context {
     /// Nothing that anybody waits for.
     Free,
@@ -279,8 +336,14 @@ pub(super) enum Context {
 }
 
 /// A thread in the middle of something.
+#[derive(Clone)]
 pub(super) struct Busy {
     pub(super) thread: Arc<Thread>,
+    /// How many closures are running. The last of them waits, or what it polls to get its
+    /// value.
+    pub(super) closures: usize,
+    /// The claims that it holds, none of which is settled before this is over.
+    pub(super) claims: Vec<usize>,
     /// The computations whose futures it is polling, the outermost first.
     polled: Vec<Arc<Computation>>,
     /// Whether it is about to sleep. Otherwise it is in a closure, and what it polls in there
@@ -288,14 +351,29 @@ pub(super) struct Busy {
     sleeps: bool,
 }
 
+/// Tells contexts apart, and the same context before and after it became a part of another
+/// one, or there were more claims that wait for it.
+#[derive(PartialEq)]
+pub(super) struct ContextId {
+    actor: usize,
+    stamp: u64,
+    closures: usize,
+    claims: Vec<usize>,
+}
+
+/// Whether the calling thread is in the middle of something.
+pub(super) fn is_busy() -> bool {
+    let local = Local::mine();
+    !local.holds_nothing() || local.frame.get() != 0
+}
+
 impl Context {
     /// For code that is about to block the thread.
     pub(super) fn of_thread() -> Context {
-        let local = Local::mine();
-        if local.holds_nothing() && local.frame.get() == 0 {
+        if !is_busy() {
             return Context::Free;
         }
-        Context::Thread(Busy::new(&local, true))
+        Context::Thread(Busy::new(&Local::mine(), true))
     }
 
     /// For a future that is about to return `Pending`.
@@ -315,35 +393,66 @@ impl Context {
         }
     }
 
-    /// Who is not done before a computation is that runs here: first the thread whose closure
-    /// drives it, then the computation that it is polled in.
-    pub(super) fn parents(&self) -> Parents {
+    /// Who is not done before a computation is that runs here: the thread whose closure drives
+    /// it, and the computations in whose polls that closure runs; or the one that it is polled
+    /// in.
+    pub(super) fn parents(&self) -> Vec<Actor> {
         match self {
-            Context::Free => Parents::default(),
+            Context::Free => Vec::new(),
             Context::Thread(busy) => {
-                Parents { thread: Some(Arc::clone(&busy.thread)), task: busy.innermost().cloned() }
+                let polled = busy.polled.iter().cloned().map(Actor::Task);
+                std::iter::once(Actor::Thread(Arc::clone(&busy.thread))).chain(polled).collect()
             }
-            Context::Task(task) => Parents { thread: None, task: Some(Arc::clone(task)) },
+            Context::Task(task) => vec![Actor::Task(Arc::clone(task))],
         }
     }
 
-    /// Tells contexts apart, and the same context before and after it became a part of
-    /// another one.
-    pub(super) fn id(&self) -> (usize, u64) {
+    /// The computation that a computation is a part of that runs here.
+    pub(super) fn task(&self) -> Option<Arc<Computation>> {
         match self {
-            Context::Free => (0, 0),
-            Context::Thread(busy) => {
-                let stamps = busy.polled.iter().map(Computation::stamp);
-                (Arc::as_ptr(&busy.thread).addr(), stamps.max().unwrap_or(0))
+            Context::Free => None,
+            Context::Thread(busy) => busy.polled.last().cloned(),
+            Context::Task(task) => Some(Arc::clone(task)),
+        }
+    }
+
+    pub(super) fn is_same(&self, other: &Context) -> bool {
+        match (self, other) {
+            (Context::Free, Context::Free) => true,
+            (Context::Thread(one), Context::Thread(other)) => {
+                let same = |(one, other)| Arc::ptr_eq(one, other);
+                Arc::ptr_eq(&one.thread, &other.thread)
+                    && (one.closures, &one.claims) == (other.closures, &other.claims)
+                    && one.polled.len() == other.polled.len()
+                    && one.polled.iter().zip(&other.polled).all(same)
             }
-            Context::Task(task) => (Arc::as_ptr(task).addr(), task.stamp()),
+            (Context::Task(one), Context::Task(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
+    pub(super) fn id(&self) -> ContextId {
+        match self {
+            Context::Free => ContextId { actor: 0, stamp: 0, closures: 0, claims: Vec::new() },
+            Context::Thread(busy) => ContextId {
+                actor: Arc::as_ptr(&busy.thread).addr(),
+                stamp: busy.polled.iter().map(Computation::stamp).max().unwrap_or(0),
+                closures: busy.closures,
+                claims: busy.claims.clone(),
+            },
+            Context::Task(task) => ContextId {
+                actor: Arc::as_ptr(task).addr(),
+                stamp: task.stamp(),
+                closures: 0,
+                claims: Vec::new(),
+            },
         }
     }
 
     /// Notes that the closure that is running, if there is one, drives a computation.
     pub(super) fn note(&self, computation: &Arc<Computation>) {
-        if let Context::Thread(_) = self {
-            Local::mine().drive(computation);
+        if let Context::Thread(busy) = self {
+            Local::mine().drive(computation, busy);
         }
     }
 }
@@ -351,31 +460,31 @@ impl Context {
 impl Busy {
     fn new(local: &Local, sleeps: bool) -> Busy {
         let frames = local.frames.borrow();
-        let polled = frames.iter().map(|frame| Arc::clone(&frame.computation)).collect();
-        Busy { thread: Arc::clone(&local.thread), polled, sleeps }
-    }
-
-    fn innermost(&self) -> Option<&Arc<Computation>> {
-        self.polled.last()
+        Busy {
+            thread: Arc::clone(&local.thread),
+            closures: local.closures.get(),
+            claims: local.thread.claims(),
+            polled: frames.iter().map(|frame| Arc::clone(&frame.computation)).collect(),
+            sleeps,
+        }
     }
 
     /// Whether a computation gets nowhere meanwhile: it is being polled, or is part of what is,
     /// or is driven by this thread's closures. If the thread does not sleep, the innermost
     /// closure goes on driving others.
     pub(super) fn stops(&self, computation: &Arc<Computation>) -> bool {
-        let same = |one: Option<&Arc<Computation>>, other: Option<&Arc<Computation>>| {
-            one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
-        };
         let mut next = Some(Arc::clone(computation));
         while let Some(computation) = next {
             if self.polled.iter().any(|polled| Arc::ptr_eq(polled, &computation)) {
                 return true;
             }
-            let Parents { thread, task } = computation.parents();
-            if thread.is_some_and(|thread| Arc::ptr_eq(&thread, &self.thread)) {
-                return self.sleeps || !same(task.as_ref(), self.innermost());
+            let context = computation.context();
+            if let Context::Thread(driver) = &context {
+                if Arc::ptr_eq(&driver.thread, &self.thread) {
+                    return self.sleeps || driver.closures < self.closures;
+                }
             }
-            next = task;
+            next = context.task();
         }
         false
     }

@@ -25,7 +25,7 @@ use std::{
 
 use super::{
     actor::{Actor, Computation, Map, Thread},
-    context::{Busy, Context},
+    context::{self, Busy, Context, ContextId},
     holder,
     signal::Signal,
 };
@@ -42,16 +42,24 @@ struct Wait {
 /// The queue, by the address of what is waited for, and what is asked about it.
 pub(super) struct Waits {
     queues: Map<Vec<Wait>>,
-    /// What each actor waits for: the same as in `queues`.
+    /// What each asynchronous computation waits for: the same as in `queues`.
     pub(super) edges: Map<Vec<usize>>,
-    /// Threads that wait in the middle of something, by the id of their wait.
-    pub(super) busy: Vec<(u64, Busy)>,
+    /// What threads wait for in the middle of something: the same.
+    pub(super) busy: Vec<BusyWait>,
     /// Claims that plain writes have overtaken, with the length of the circle, until their
     /// holders learn about it.
     overtaken: Map<usize>,
     /// All threads that have ever claimed or waited, and live.
     pub(super) threads: Vec<Arc<Thread>>,
     next_id: u64,
+}
+
+/// A wait of a thread that is in the middle of something.
+pub(super) struct BusyWait {
+    id: u64,
+    /// The claim that it waits for.
+    pub(super) address: usize,
+    pub(super) busy: Busy,
 }
 
 impl Waits {
@@ -81,16 +89,20 @@ impl Waits {
 
     /// Takes somebody out of the book who waits no longer.
     fn leave(&mut self, address: usize, wait: &Wait) {
-        let Some(actor) = &wait.actor else { return };
-        if let Some(edges) = self.edges.get_mut(&actor.id()) {
-            if let Some(edge) = edges.iter().position(|edge| *edge == address) {
-                edges.swap_remove(edge);
-            }
-            if edges.is_empty() {
-                self.edges.remove(&actor.id());
+        match &wait.actor {
+            None => {}
+            Some(Actor::Thread(_)) => self.busy.retain(|other| other.id != wait.id),
+            Some(actor) => {
+                if let Some(edges) = self.edges.get_mut(&actor.id()) {
+                    if let Some(edge) = edges.iter().position(|edge| *edge == address) {
+                        edges.swap_remove(edge);
+                    }
+                    if edges.is_empty() {
+                        self.edges.remove(&actor.id());
+                    }
+                }
             }
         }
-        self.busy.retain(|(id, _)| *id != wait.id);
     }
 }
 
@@ -125,12 +137,12 @@ pub(crate) struct Ticket {
     /// The bed, if it is a thread's place.
     signal: Option<Arc<Signal>>,
     /// In what context it was taken.
-    context: (usize, u64),
+    context: ContextId,
 }
 
 /// Whether the thread is in the middle of a computation.
 pub(crate) fn is_nested() -> bool {
-    !matches!(Context::of_thread(), Context::Free)
+    context::is_busy()
 }
 
 /// Has the calling thread wait for a claim, unless that would never end. `mark` makes sure
@@ -167,14 +179,15 @@ fn enlist(
         Context::Free => None,
         Context::Thread(busy) => {
             let thread = Arc::clone(&busy.thread);
-            waits.busy.push((id, busy));
+            waits.busy.push(BusyWait { id, address, busy });
             Some(Actor::Thread(thread))
         }
-        Context::Task(computation) => Some(Actor::Task(computation)),
+        Context::Task(computation) => {
+            let actor = Actor::Task(computation);
+            waits.edges.entry(actor.id()).or_default().push(address);
+            Some(actor)
+        }
     };
-    if let Some(actor) = &actor {
-        waits.edges.entry(actor.id()).or_default().push(address);
-    }
     waits.queues.entry(address).or_default().push(Wait { id, actor, waker });
     Verdict::Wait(Ticket { address, id, signal, context: context_id })
 }

@@ -131,6 +131,8 @@ where
             if is_answered || is_late { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+        // Before there is a place, which would be leaked if this panics.
+        contained(|| timer = None);
         queued.leave()
     }
 }
@@ -152,17 +154,22 @@ where
 {
     let permit = inner.reserve_async().await?;
     inner.sweep_now_and_then();
+    let result = finished(future).await;
+    match result {
+        Ok(reader) => Ok((reader, permit)),
+        Err(error) => Err(Failure::Error(Arc::new(error))),
+    }
+}
+
+/// Awaits a future, and drops it while its result is an ordinary local: a result that is on its
+/// way to its place, as that of an `.await` is then, would be leaked if the drop panics.
+pub(super) async fn finished<F: Future>(future: F) -> F::Output {
     let mut future = pin!(Some(future));
     let result = poll_fn(|context| match future.as_mut().as_pin_mut() {
         Some(future) => future.poll(context),
         None => unreachable!("it is taken out below"),
     });
     let result = result.await;
-    // While the reader is an ordinary local: it would be leaked if it were on its way to one when
-    // this panics.
     contained(|| future.set(None));
-    match result {
-        Ok(reader) => Ok((reader, permit)),
-        Err(error) => Err(Failure::Error(Arc::new(error))),
-    }
+    result
 }

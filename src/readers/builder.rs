@@ -6,7 +6,7 @@ use ahash::RandomState;
 
 use super::{
     ReaderCache,
-    asynchronous::BoxFuture,
+    asynchronous::{BoxFuture, finished},
     closing::CloseCause,
     error::{ConfigError, LoadError},
     expiry::Expiry,
@@ -138,7 +138,7 @@ impl<K, R, S> Builder<K, R, S> {
     {
         self.settings.loader = Loader::Async(Box::new(move |key| {
             let future = load(key);
-            Box::pin(async move { future.await.map_err(E::into) })
+            Box::pin(async move { finished(future).await.map_err(E::into) })
         }));
         self
     }

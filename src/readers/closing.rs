@@ -206,6 +206,12 @@ impl<K, R> Inner<K, R> {
         removed
     }
 
+    /// Takes out all readers, also those that are being opened, or opened anew.
+    pub(super) fn clear(self: &Arc<Self>) -> Removed {
+        self.book().clears += 1;
+        self.sweep(CloseCause::Removed, |_| true)
+    }
+
     /// Takes out what the user does not want to keep. He is asked about readers that are held,
     /// so that they are not closed meanwhile.
     pub(super) fn retain(self: &Arc<Self>, mut keep: impl FnMut(&K, &R) -> bool) -> Removed {

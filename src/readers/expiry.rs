@@ -65,7 +65,8 @@ impl<K, R> Expiry<K, R> {
     }
 }
 
-/// What is known about one reader. The atomics are relaxed: each stands for itself.
+/// What is known about one reader. The atomics are relaxed, but where it says so: each stands for
+/// itself.
 pub(super) struct Times {
     opened: AtomicU64,
     used: AtomicU64,
@@ -133,11 +134,21 @@ impl Times {
     /// `refreshed` at last.
     pub(super) fn begin_refresh<K, R>(&self, expiry: &Expiry<K, R>) -> bool {
         let Some(after) = expiry.refresh_after else { return false };
-        let age = expiry.now().saturating_sub(self.tried.load(Ordering::Relaxed));
+        let now = expiry.now();
+        let is_old = || now.saturating_sub(self.tried.load(Ordering::Relaxed)) >= to_time(after);
         // Looked at first, so that a reader that is being refreshed is not written to.
-        age >= to_time(after)
-            && !self.refreshing.load(Ordering::Relaxed)
-            && !self.refreshing.swap(true, Ordering::Relaxed)
+        if !is_old()
+            || self.refreshing.load(Ordering::Relaxed)
+            || self.refreshing.swap(true, Ordering::Acquire)
+        {
+            return false;
+        }
+        // Somebody may have tried it in between. Acquire, above: with the end of that.
+        let is_old = is_old();
+        if !is_old {
+            self.refreshing.store(false, Ordering::Relaxed);
+        }
+        is_old
     }
 
     /// The attempt is over: if it failed, the next one may be made after the same time.
@@ -145,6 +156,7 @@ impl Times {
         if let Some(now) = now {
             self.tried.store(now, Ordering::Relaxed);
         }
-        self.refreshing.store(false, Ordering::Relaxed);
+        // Release: who begins the next attempt sees when this one was.
+        self.refreshing.store(false, Ordering::Release);
     }
 }

@@ -108,6 +108,8 @@ pub(super) struct Book<K, R> {
     pub(super) waiting: Waiting,
     /// The cache is shut down.
     pub(super) stopped: bool,
+    /// How often all readers have been taken out, or begun to be.
+    pub(super) clears: u64,
     /// Tasks that wait for the last reader to be closed.
     pub(super) shutters: Waiting,
     pub(super) opened: u64,
@@ -150,6 +152,7 @@ impl<K, R> Inner<K, R> {
                 weight: 0,
                 waiting: Waiting::default(),
                 stopped: false,
+                clears: 0,
                 shutters: Waiting::default(),
                 opened: 0,
                 failed: 0,

@@ -39,10 +39,14 @@ struct Refresh<K, R> {
     stale: Handle<K, R>,
     /// For the new one.
     key: Option<K>,
+    /// How often the cache had been cleared when this began.
+    clears: u64,
 }
 
 impl<K, R> Drop for Refresh<K, R> {
     fn drop(&mut self) {
+        // Contained, because there may be a handle to be returned, which would be leaked.
+        contained(|| self.key = None);
         let Some(extra) = self.stale.entry().extra() else { return };
         let mut now = None;
         contained(|| now = Some(self.inner.settings.expiry.now()));
@@ -62,9 +66,15 @@ impl<K, R> Refresh<K, R> {
     /// Swaps the readers, if the old one is in the cache still; the reader to go on with.
     fn finish(mut self, result: Result<R, LoadError>, permit: Permit<K, R>) -> Handle<K, R> {
         let stale = self.stale.clone();
-        let Ok(reader) = result else {
-            self.inner.book().failed += 1;
-            return stale;
+        let reader = match result {
+            Ok(reader) => reader,
+            Err(error) => {
+                self.inner.book().failed += 1;
+                // While the handle is an ordinary local: it would be leaked otherwise if this
+                // panics.
+                contained(|| drop(error));
+                return stale;
+            }
         };
         let Some(key) = self.key.take() else { return stale };
         let inner = &self.inner;
@@ -83,11 +93,18 @@ impl<K, R> Refresh<K, R> {
         let mut book = inner.book();
         // SAFETY: it is held, and not in the map any more.
         unsafe { inner.take_out_of(&mut book, stale.pointer(), CloseCause::Refreshed) };
-        // Whoever closes the cache has either found the new one in the map, and taken it out, or
-        // has said so in the book before.
+        // Whoever closes or clears the cache has either found the new one in the map, and taken it
+        // out, or has said so in the book before. (He may have met the old one, which was gone
+        // when he was about to take it out.)
         if fresh.entry().state.seen().is_found() {
-            // SAFETY: it is held.
-            let entered = unsafe { inner.enter(&mut book, fresh.pointer(), weight) };
+            let entered = if book.clears == self.clears {
+                // SAFETY: it is held.
+                unsafe { inner.enter(&mut book, fresh.pointer(), weight) }
+            } else {
+                // SAFETY: it is held.
+                unsafe { inner.take_out_of(&mut book, fresh.pointer(), CloseCause::Removed) };
+                false
+            };
             drop(book);
             if !entered {
                 inner.unmap(hash, fresh.pointer(), &epoch::pin());
@@ -119,7 +136,8 @@ where
         if !times.begin_refresh(&self.settings.expiry) {
             return None;
         }
-        let mut refresh = Refresh { inner: Arc::clone(self), stale: handle.clone(), key: None };
+        let (inner, stale, clears) = (Arc::clone(self), handle.clone(), self.book().clears);
+        let mut refresh = Refresh { inner, stale, key: None, clears };
         refresh.key = Some(handle.key().clone());
         Some(refresh)
     }

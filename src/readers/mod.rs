@@ -163,7 +163,7 @@ impl<K, R, S> ReaderCache<K, R, S> {
     /// Takes all readers out of the cache, also those that are being opened: whoever waits for
     /// one gets it, detached.
     pub fn clear(&self) -> Removed {
-        self.inner.sweep(CloseCause::Removed, |_| true)
+        self.inner.clear()
     }
 
     /// Closes what has expired, now. Takes time proportional to the number of readers.

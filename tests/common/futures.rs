@@ -23,7 +23,11 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     let mut context = Context::from_waker(&waker);
     loop {
         match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => return output,
+            Poll::Ready(output) => {
+                // What has woken this one may have been meant for one around it.
+                thread::current().unpark();
+                return output;
+            }
             Poll::Pending => thread::park(),
         }
     }

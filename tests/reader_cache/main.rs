@@ -9,6 +9,7 @@ mod asynchronous;
 mod cancellation;
 mod closing;
 mod config;
+mod dropping;
 mod expiry;
 mod failing;
 mod failures;
@@ -22,6 +23,7 @@ mod in_use;
 mod loading;
 mod loading_async;
 mod opening;
+mod panicking;
 mod recursion;
 mod reentry;
 mod refresh;
@@ -33,6 +35,7 @@ mod stress;
 #[path = "../common/executor.rs"]
 mod task;
 mod traits;
+mod wakers;
 mod weights;
 
 use std::convert::Infallible;

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc, Barrier, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -378,6 +378,34 @@ fn a_cache_may_be_dropped_while_a_refresh_is_under_way() {
         book.assert_all_closed();
         let causes: Vec<_> = book.take_closings().iter().map(|it| it.cause).collect();
         assert_eq!(causes, [CloseCause::Shutdown; 2]);
+    });
+}
+
+#[test]
+fn what_is_being_loaded_anew_when_the_cache_is_cleared_does_not_stay() {
+    // Whichever comes first: the swap, or the clearing, which may meet the old reader and find
+    // it gone when it is about to take it out.
+    within(60, || {
+        let loaded = Arc::new(Barrier::new(2));
+        let door = Arc::clone(&loaded);
+        let Loaded { shelf, clock, .. } = &Loaded::new(refreshing, move |load, _| {
+            if load % 2 == 1 {
+                door.wait();
+            }
+            Ok(())
+        });
+        for _ in 0..2000 {
+            drop(shelf.get_or_load(&A).unwrap());
+            clock.advance(10);
+            thread::scope(|scope| {
+                scope.spawn(|| drop(shelf.get_or_load(&A).unwrap()));
+                loaded.wait();
+                shelf.clear();
+            });
+            assert!(shelf.get(&A).is_none(), "it was loaded before the cache was cleared");
+            assert_eq!((shelf.len(), shelf.stats().open), (0, 0));
+        }
+        shelf.assert_adds_up();
     });
 }
 
