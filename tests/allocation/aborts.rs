@@ -20,7 +20,9 @@ fn crowded() -> Map {
 }
 
 /// What needs memory, and what is refused then.
-const CASES: [(&str, Failing, fn(&Map)); 6] = [
+type Case = (&'static str, Failing, fn(&Map));
+
+const CASES: [Case; 6] = [
     ("node", Failing::From(1), |map| drop(map.insert(50, 50))),
     ("block", Failing::Blocks, |map| drop(map.insert(50, 50))),
     ("block for a claim", Failing::Blocks, |map| drop(map.compute_if_absent(50, |_| 50))),

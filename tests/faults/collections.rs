@@ -134,7 +134,8 @@ fn a_hasher_that_panics_when_it_is_made_or_cloned_leaves_the_map_as_it_was() {
     for key in 0..20_u64 {
         map.insert(key, key);
     }
-    let operations: [fn(&HashMap<u64, u64, Moody>); 7] = [
+    type Operation = fn(&HashMap<u64, u64, Moody>);
+    let operations: [Operation; 7] = [
         |map| drop(map.get(&3)),
         |map| drop(map.insert(3, 4)),
         |map| drop(map.remove(&3)),

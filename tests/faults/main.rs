@@ -7,6 +7,7 @@ mod common;
 
 mod collections;
 mod entries;
+#[allow(dead_code)] // What is used here is a part of it.
 #[path = "../common/executor.rs"]
 mod executor;
 mod futures;
