@@ -74,11 +74,7 @@ where
         F: FnOnce(&K) -> Fut,
         Fut: Future<Output = V>,
     {
-        let f = |key: &K| {
-            let value = f(key);
-            async { Ok::<V, Infallible>(value.await) }
-        };
-        match self.try_compute_if_absent_async(key, f).await {
+        match self.compute_async(key, f, Ok::<V, Infallible>).await {
             Ok(entry) => Ok(entry),
             Err(ComputeError::Recursive(error)) => Err(error),
         }
@@ -106,6 +102,21 @@ where
     where
         F: FnOnce(&K) -> Fut,
         Fut: Future<Output = Result<V, E>>,
+    {
+        self.compute_async(key, f, |result| result).await
+    }
+
+    /// Both of the above, with what makes a result of the future's output. (Not by a future
+    /// around the future: if its drop panics when it is ready, `await` leaks what it returned.)
+    async fn compute_async<F, Fut, E>(
+        &self,
+        key: K,
+        f: F,
+        into_result: impl FnOnce(Fut::Output) -> Result<V, E>,
+    ) -> Result<Ref<'_, K, V>, ComputeError<E>>
+    where
+        F: FnOnce(&K) -> Fut,
+        Fut: Future,
     {
         let hash = self.hash(&key);
         if let Some((node, guard)) = self.find(hash, &key) {
@@ -135,18 +146,23 @@ where
             let _frame = computation.enter();
             future.set(Some(f(claim.key())));
         }
-        let value = poll_fn(|context| {
+        let output = poll_fn(|context| {
             let _frame = computation.enter();
             match future.as_mut().as_pin_mut() {
                 Some(future) => future.poll(context),
                 None => unreachable!("it was set above, and is taken out below"),
             }
         });
-        let value = value.await.map_err(ComputeError::Closure)?;
+        let output = output.await;
+        {
+            // Before anything has happened, because it can panic. It is a part of the
+            // computation: if it writes the key, it does not wait for the claim.
+            let _frame = computation.enter();
+            future.set(None);
+        }
+        let value = into_result(output).map_err(ComputeError::Closure)?;
         let guard = epoch::pin();
         let node = claim.fill(value, &guard).map_err(super::computing::overtaken)?;
-        // As above.
-        future.set(None);
         Ok(Ref::new(node, guard))
     }
 

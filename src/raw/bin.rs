@@ -279,6 +279,16 @@ impl Bin {
         }
     }
 
+    /// Locks the bin unless somebody else has it locked; it must not be forwarded.
+    #[inline]
+    pub(super) fn try_lock(&self) -> Option<BinLock<'_>> {
+        let header = self.header();
+        if header.is_locked() {
+            return None;
+        }
+        self.try_lock_from(header).ok()
+    }
+
     /// Locks the bin if its header is (still) the given one, which must be neither
     /// locked nor forwarded; otherwise returns the header found.
     #[inline]

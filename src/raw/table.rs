@@ -58,8 +58,11 @@ pub(super) struct Head {
 pub(super) struct Progress {
     /// The next stride to be claimed; it goes round, see `transfer`.
     pub(super) cursor: AtomicUsize,
-    /// How many bins have been forwarded.
+    /// How many bins have been forwarded, as far as those who did it have come to count them.
     pub(super) forwarded: AtomicUsize,
+    /// So many bins, from the first on, were seen to be forwarded by threads that had nothing
+    /// left to move. Only grows.
+    pub(super) seen: AtomicUsize,
 }
 
 // SAFETY: `base` and `size` are written before the table is shared; the rest is atomic.
@@ -77,6 +80,7 @@ impl Head {
                 progress: Progress {
                     cursor: AtomicUsize::new(0),
                     forwarded: AtomicUsize::new(0),
+                    seen: AtomicUsize::new(0),
                 },
             }
         }

@@ -23,13 +23,16 @@
 //! 4. The cursor goes round: when all strides have been claimed, writes go over them
 //!    again and move what is left. So a thread that stops in the middle of a stride
 //!    holds up nothing but the bin that it has locked. A locked bin is passed over.
-//! 5. Each bin is counted once, by the thread that forwarded it. Whoever counts the last
-//!    one makes the next table the root and retires the old one.
+//! 5. Each bin is counted once, by the thread that forwarded it, when it is through with
+//!    its stride. Whoever counts the last one makes the next table the root and retires
+//!    the old one. Those who go over the bins again and find nothing to move look
+//!    whether all are forwarded, some of them not counted; then they do that.
 //!
 //! *Growing*, the bins of the next table that a bin's nodes go to are a range of their
 //! own, which nobody can reach before the bin is forwarded: they are filled without a
 //! lock. *Shrinking*, several bins go to one, which others may use already: it is locked
-//! as well. Locks are taken from the older table to the newer, so there is no cycle.
+//! as well, or, if somebody else has it locked, the bin is passed over. Nobody waits for a
+//! second lock, so there is no cycle, and no chain of those who wait for a thread that stopped.
 
 use std::alloc::Layout;
 
@@ -219,6 +222,9 @@ impl<K, V> RawMap<K, V> {
             }
         }
         if moved == 0 {
+            if stride * STRIDE >= from.len() {
+                self.finish_for_others(from, to, guard);
+            }
             return outcome;
         }
         // Release: what was moved is visible to whoever counts the last bin (acquire),
@@ -230,11 +236,38 @@ impl<K, V> RawMap<K, V> {
         Outcome::Moved
     }
 
+    /// Finishes a transfer that is over but for somebody's counting, which he may be long in
+    /// coming to. Looks at a few bins more.
+    #[cold]
+    fn finish_for_others(&self, from: Table, to: Table, guard: &Guard) {
+        let seen = &from.head().progress.seen;
+        // Acquire, and release below: what others saw moved is visible to whoever sees the last
+        // bin, and through `root` to everybody. (A header is loaded with acquire as well.)
+        let mut index = seen.load(Ordering::Acquire);
+        let end = from.len().min(index + 4 * STRIDE);
+        while index < end && from.bin(index).header().is_forwarded() {
+            index += 1;
+        }
+        seen.fetch_max(index, Ordering::AcqRel);
+        if index == from.len() {
+            self.finish_transfer(from, to, guard);
+        }
+    }
+
+    /// All bins are forwarded. Called by whoever counts the last one, and by those who see that.
     #[cold]
     fn finish_transfer(&self, from: Table, to: Table, guard: &Guard) {
-        let root = self.root.swap(to.into_raw(), Ordering::AcqRel);
-        debug_assert!(Table::from_raw(root) == from);
-        self.garbage.retire_table(from, guard);
+        // Release: publishes what was moved. The table cannot become the root again as long
+        // as anybody is pinned who takes it for that, so one of those who come here succeeds.
+        let swapped = self.root.compare_exchange(
+            from.into_raw(),
+            to.into_raw(),
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
+        if swapped.is_ok() {
+            self.garbage.retire_table(from, guard);
+        }
     }
 
     /// Moves a bin unless it has been moved already, or is too busy.
@@ -258,9 +291,17 @@ impl<K, V> RawMap<K, V> {
             if !supplies.suffice(Needs::of(from, to, bin, header)) {
                 continue;
             }
-            // SAFETY: `to` is the successor of `from`, the lock is on the bin with this
-            // index, and the supplies suffice.
-            unsafe { self.move_locked(from, to, index, lock, &mut supplies) };
+            // As the bin is not forwarded, `to` is not the root yet, and none of its bins is.
+            let target = match to.bits() < from.bits() {
+                true => match to.bin(index >> (from.bits() - to.bits())).try_lock() {
+                    Some(target) => Some(target),
+                    None => continue,
+                },
+                false => None,
+            };
+            // SAFETY: `to` is the successor of `from`, the locks are on the bin with this index
+            // and on its target, and the supplies suffice.
+            unsafe { self.move_locked(from, to, index, lock, target, &mut supplies) };
             for block in supplies.emptied {
                 self.retire(Retired::Block(block), guard);
             }
@@ -273,19 +314,32 @@ impl<K, V> RawMap<K, V> {
     ///
     /// # Safety
     ///
-    /// `to` is the successor of `from`, the lock is on bin `index` of `from`, the
-    /// supplies suffice, and the caller is pinned.
+    /// `to` is the successor of `from`, the lock is on bin `index` of `from`, the target is
+    /// the bin of `to` that its nodes go to if that is smaller, the supplies suffice, and the
+    /// caller is pinned.
     unsafe fn move_locked(
         &self,
         from: Table,
         to: Table,
         index: usize,
         lock: BinLock<'_>,
+        mut target: Option<BinLock<'_>>,
         supplies: &mut Supplies,
     ) {
         let Supplies { spares, emptied } = supplies;
-        let mut keep_locked = None;
-        if to.bits() > from.bits() {
+        if let Some(target) = &mut target {
+            // SAFETY: the caller is pinned.
+            for (block, header) in unsafe { lock.blocks() } {
+                for slot in header.used() {
+                    let placed = target.place(header.tag(slot), block.word(slot), spares);
+                    debug_assert_ne!(placed, Placed::NoRoom);
+                }
+            }
+            if lock.is_waited() {
+                target.mark_waited();
+            }
+            target.publish();
+        } else {
             let first_target = index << (to.bits() - from.bits());
             // SAFETY: the bin is locked, and not forwarded yet.
             unsafe { from.vacate_targets(to, index) };
@@ -305,30 +359,14 @@ impl<K, V> RawMap<K, V> {
                     debug_assert_ne!(placed, Placed::NoRoom);
                 }
             }
-        } else {
-            let locked = to.bin(index >> (from.bits() - to.bits())).lock();
-            // A table has no successor before it is the root.
-            let Some(mut target) = locked else { unreachable!("a target bin was forwarded") };
-            // SAFETY: the caller is pinned.
-            for (block, header) in unsafe { lock.blocks() } {
-                for slot in header.used() {
-                    let placed = target.place(header.tag(slot), block.word(slot), spares);
-                    debug_assert_ne!(placed, Placed::NoRoom);
-                }
-            }
-            if lock.is_waited() {
-                target.mark_waited();
-            }
-            target.publish();
-            // The target stays locked until the bin is forwarded: what is taken out of it
-            // must not be found in the bin any more.
-            keep_locked = Some(target);
         }
         // SAFETY: the caller is pinned.
         let overflow = unsafe { lock.blocks() }.skip(1);
         emptied.extend(overflow.map(|(block, _)| std::ptr::from_ref(block).cast_mut()));
         lock.forward();
-        drop(keep_locked);
+        // Locked until the bin is forwarded: what is taken out of the target must not be found
+        // in the bin any more.
+        drop(target);
     }
 
     /// Makes room for so many entries beyond those that are there.

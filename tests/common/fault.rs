@@ -2,6 +2,7 @@
 //! thread panics, or the first calls of some kind do something else first.
 
 use std::{
+    any::Any,
     cell::{Cell, RefCell},
     mem,
     panic::{self, AssertUnwindSafe},
@@ -96,6 +97,11 @@ pub fn point(site: Site) {
         }
         _ => {}
     }
+}
+
+/// What such a panic carries, for code that has caught one and passes it on.
+pub fn payload() -> Box<dyn Any + Send> {
+    Box::new(Injected)
 }
 
 /// Runs `f`; `None` if it ends by a panic to order. Other panics go on.

@@ -29,6 +29,25 @@ impl Hashers {
     pub const SPREADING: [Hashers; 2] = [Hashers::Good(7), Hashers::Identity];
 }
 
+/// The inverse, modulo 2^64, of the odd number that a map multiplies hashes by.
+pub const UNSPREAD: u64 = {
+    let factor = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut inverse = factor;
+    let mut i = 0;
+    while i < 6 {
+        inverse = inverse.wrapping_mul(2_u64.wrapping_sub(factor.wrapping_mul(inverse)));
+        i += 1;
+    }
+    inverse
+};
+
+/// The key with a number of those that a map with [`Hashers::Identity`] has in the bin that a
+/// prefix of 16 bits stands for, whatever the size of its table (up to `2^16` bins).
+pub fn key_in_bin(prefix: u16, number: u64) -> u64 {
+    assert!(number < 1 << 48);
+    (u64::from(prefix) << 48 | number).wrapping_mul(UNSPREAD)
+}
+
 impl Default for Hashers {
     fn default() -> Self {
         Hashers::Good(1)

@@ -11,7 +11,7 @@ mod random;
 mod threads;
 
 pub use self::{
-    hashers::Hashers,
+    hashers::{Hashers, UNSPREAD, key_in_bin},
     ledger::{Ledger, Probe, Tracked},
     random::Random,
     threads::{Gate, Until, race, together, within},

@@ -1,5 +1,13 @@
 //! Plain writes, and `clear`, while a future computes.
 
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use binlock::ComputeError;
+
 use crate::{
     A, B, D, Map,
     common::{Gate, together, within},
@@ -30,6 +38,34 @@ fn a_plain_write_of_the_key_inside_its_future_stands_and_the_future_is_overtaken
             assert_eq!(map.remove(&A).as_deref(), after.as_ref());
             assert!(map.is_empty());
         }
+    });
+}
+
+#[test]
+fn a_future_that_writes_its_key_when_it_is_dropped_ready_is_overtaken_by_that() {
+    /// Is ready at once, and has something besides.
+    struct Ready<'m, T>(Inserts<'m>, Option<T>);
+    impl<T: Unpin> Future for Ready<'_, T> {
+        type Output = T;
+
+        fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
+            Poll::Ready(self.1.take().unwrap())
+        }
+    }
+
+    within(60, || {
+        let map = &map();
+        let writes = || Inserts(map, A, 5);
+        let computed = map.compute_if_absent_async(A, |_| Ready(writes(), Some(10)));
+        let error = block_on(computed).unwrap_err();
+        assert!(error.is_overtaken() && error.is_own_key(), "{error:?}");
+        assert_eq!(map.remove(&A).as_deref(), Some(&5));
+        // By whichever method.
+        let ready = |_: &u64| Ready(writes(), Some(Ok::<_, ()>(10)));
+        let error = block_on(map.try_compute_if_absent_async(A, ready)).unwrap_err();
+        assert!(matches!(error, ComputeError::Recursive(error) if error.is_overtaken()));
+        assert_eq!(map.remove(&A).as_deref(), Some(&5));
+        assert!(map.is_empty());
     });
 }
 

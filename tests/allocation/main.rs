@@ -1,117 +1,16 @@
 //! Memory: what allocates and what does not, what becomes of it, and what happens when
 //! there is none. With an allocator that counts, and fails where it is told to.
 
+#[path = "../common/mod.rs"]
 mod common;
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-    ptr,
-};
+mod aborts;
+mod counting;
+mod refusals;
 
 use binlock::HashMap;
 use common::{Hashers, Random, within};
-
-/// Counts and fails by thread, so that tests do not disturb each other. So large that it
-/// counts as one is nothing here but tables, those of at least 1024 bins.
-struct Counting;
-
-thread_local! {
-    // Without destructors, and so always at hand.
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-    static BLOCKS: Cell<isize> = const { Cell::new(0) };
-    static TABLES: Cell<isize> = const { Cell::new(0) };
-    static TABLES_OF_4096: Cell<isize> = const { Cell::new(0) };
-    static FAILING: Cell<Failing> = const { Cell::new(Failing::Nothing) };
-}
-
-/// Which allocations fail.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Failing {
-    Nothing,
-    /// Those of at least so many bytes.
-    From(usize),
-    /// Those of overflow blocks: a bin's layout, which nothing else here has.
-    Blocks,
-}
-
-const BLOCK: Layout = match Layout::from_size_align(64, 64) {
-    Ok(layout) => layout,
-    Err(_) => unreachable!(),
-};
-
-impl Counting {
-    fn count(layout: Layout, change: isize) {
-        if layout == BLOCK {
-            BLOCKS.set(BLOCKS.get() + change);
-        }
-        if layout.size() >= 64 * 1024 {
-            TABLES.set(TABLES.get() + change);
-        }
-        if layout.size() / 64 / 4096 == 1 {
-            TABLES_OF_4096.set(TABLES_OF_4096.get() + change);
-        }
-    }
-
-    fn may_have(layout: Layout) -> bool {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        match FAILING.get() {
-            Failing::Nothing => true,
-            Failing::From(bytes) => layout.size() < bytes,
-            Failing::Blocks => layout != BLOCK,
-        }
-    }
-}
-
-// SAFETY: `System` does the work; null is an answer that is always allowed.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if !Self::may_have(layout) {
-            return ptr::null_mut();
-        }
-        Self::count(layout, 1);
-        // SAFETY: passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if !Self::may_have(layout) {
-            return ptr::null_mut();
-        }
-        Self::count(layout, 1);
-        // SAFETY: passed on.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        Self::count(layout, -1);
-        // SAFETY: passed on.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Runs `f` while some allocations of this thread fail.
-fn failing<R>(which: Failing, f: impl FnOnce() -> R) -> R {
-    struct Restore;
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            FAILING.set(Failing::Nothing);
-        }
-    }
-    let _restore = Restore;
-    FAILING.set(which);
-    f()
-}
-
-/// How many allocations `f` makes on this thread.
-fn allocations(f: impl FnOnce()) -> usize {
-    let before = ALLOCATIONS.get();
-    f();
-    ALLOCATIONS.get() - before
-}
+use counting::{BLOCKS, Failing, TABLES, TABLES_OF_4096, allocations, failing};
 
 type Map = HashMap<u64, u64, Hashers>;
 
