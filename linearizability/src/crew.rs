@@ -1,15 +1,13 @@
 //! Threads that run scenarios, many one after another.
 
 use std::{
-    any::Any,
     hint,
     io::{self, Write},
     ops::Range,
-    panic::{self, AssertUnwindSafe},
     process,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     thread,
@@ -17,11 +15,10 @@ use std::{
 };
 
 use crate::{
-    check::{Violation, check},
-    jitter,
-    record::{Event, Recorder},
-    scenario::{MOST_THREADS, Operation, Scenario, Step},
-    subject::{NEIGHBOURS, Subject},
+    check::Violation,
+    scenario::{MOST_THREADS, Scenario},
+    subject::Subject,
+    trial::Trial,
 };
 
 /// As many threads as a scenario can have. They are made once: to start threads takes a hundred
@@ -99,8 +96,8 @@ pub fn explore<S: Subject>(
     let mut next = seeds.start;
     while next < seeds.end {
         let end = seeds.end.min(next + BATCH);
-        let trials = (next..end).map(|seed| Trial::new(Some(seed), Scenario::from_seed(seed)));
-        batch::<S>(crew, trials.collect())?;
+        let runs = (next..end).map(|seed| Run::<S>::new(Some(seed), Scenario::from_seed(seed)));
+        batch(crew, runs.collect())?;
         progress(end - next);
         next = end;
     }
@@ -117,7 +114,7 @@ pub fn repeat<S: Subject>(
     let mut left = times;
     while left > 0 {
         let now = left.min(BATCH);
-        batch::<S>(crew, (0..now).map(|_| Trial::new(None, scenario.clone())).collect())?;
+        batch(crew, (0..now).map(|_| Run::<S>::new(None, scenario.clone())).collect())?;
         progress(now);
         left -= now;
     }
@@ -128,50 +125,41 @@ pub fn repeat<S: Subject>(
 /// but only for those that take part.
 const BATCH: u64 = 256;
 
-/// A scenario, its map, and its history.
-struct Trial<S> {
+struct Run<S> {
     seed: Option<u64>,
-    scenario: Scenario,
-    map: S,
-    clock: AtomicU64,
+    trial: Trial<S>,
     /// How many threads have come to the start.
     arrived: AtomicUsize,
-    history: Mutex<History>,
 }
 
-#[derive(Default)]
-struct History {
-    events: Vec<Event>,
-    broken: Vec<String>,
-}
-
-fn batch<S: Subject>(crew: &Crew, mut trials: Vec<Trial<S>>) -> Result<(), Box<Violation>> {
+fn batch<S: Subject>(crew: &Crew, mut runs: Vec<Run<S>>) -> Result<(), Box<Violation>> {
     // A thread that takes part in few scenarios does so first, and waits for no others.
-    trials.sort_by_key(|trial| usize::MAX - trial.scenario.threads.len());
-    let trials = Arc::new(trials);
+    runs.sort_by_key(|run| usize::MAX - run.threads());
+    let runs = Arc::new(runs);
     let what = || {
-        let seeds: Vec<_> = trials.iter().filter_map(|trial| trial.seed).collect();
+        let seeds: Vec<_> = runs.iter().filter_map(|run| run.seed).collect();
         match (seeds.iter().min(), seeds.iter().max()) {
             (Some(first), Some(last)) => format!("one of the scenarios {first} to {last}"),
-            _ => format!("{:#?}", trials[0].scenario),
+            _ => format!("{:#?}", runs[0].trial.scenario()),
         }
     };
 
-    let run = Arc::clone(&trials);
+    let performed = Arc::clone(&runs);
     crew.all(&what, move |thread| {
-        for trial in run.iter().filter(|trial| thread < trial.scenario.threads.len()) {
-            trial.run(thread);
+        for (i, run) in performed.iter().enumerate().filter(|(_, run)| thread < run.threads()) {
+            run.start();
+            run.trial.perform(thread, run.seed.unwrap_or(i as u64) << 3 | thread as u64);
         }
     });
 
     let violations = Arc::new(Mutex::new(Vec::new()));
     let next = AtomicUsize::new(0);
-    let (check, found) = (Arc::clone(&trials), Arc::clone(&violations));
+    let (checked, found) = (Arc::clone(&runs), Arc::clone(&violations));
     crew.all(&what, move |_| {
-        while let Some(trial) = check.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Err(what) = trial.check() {
-                let scenario = trial.scenario.clone();
-                found.lock().unwrap().push(Violation { seed: trial.seed, scenario, what });
+        while let Some(run) = checked.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(what) = run.trial.check() {
+                let scenario = run.trial.scenario().clone();
+                found.lock().unwrap().push(Violation { seed: run.seed, scenario, what });
             }
         }
     });
@@ -182,79 +170,20 @@ fn batch<S: Subject>(crew: &Crew, mut trials: Vec<Trial<S>>) -> Result<(), Box<V
     }
 }
 
-impl<S: Subject> Trial<S> {
+impl<S: Subject> Run<S> {
     fn new(seed: Option<u64>, scenario: Scenario) -> Self {
-        let trial = Trial {
-            seed,
-            map: S::new(&scenario),
-            clock: AtomicU64::new(0),
-            arrived: AtomicUsize::new(0),
-            history: Mutex::default(),
-            scenario,
-        };
-        trial.prepare();
-        trial
+        Run { seed, trial: Trial::new(scenario), arrived: AtomicUsize::new(0) }
     }
 
-    fn keys(&self) -> usize {
-        self.scenario.present.len()
-    }
-
-    /// What the keys have before anything is done to them.
-    fn present(&self) -> Vec<Option<u64>> {
-        let value = |key| FIRST_VALUES + key as u64;
-        let present = self.scenario.present.iter().enumerate();
-        present.map(|(key, present)| present.then(|| value(key))).collect()
-    }
-
-    fn prepare(&self) {
-        let mut unused = Recorder::new(&self.clock);
-        // Half of the neighbours come before the keys that are watched, and take their places.
-        let half = self.scenario.neighbours.div_ceil(2);
-        let insert = |key: u64, value: u64, recorder: &mut Recorder<'_>| {
-            let (operation, key) = (Operation::Insert, key as usize);
-            self.map.perform(&Step { operation, key, value, pinned: true }, 0, recorder);
-        };
-        for i in 0..half {
-            insert(NEIGHBOURS + i, 1, &mut unused);
-        }
-        for (key, value) in self.present().into_iter().enumerate() {
-            if let Some(value) = value {
-                insert(key as u64, value, &mut unused);
-            }
-        }
-        for i in half..self.scenario.neighbours {
-            insert(NEIGHBOURS + i, 1, &mut unused);
-        }
-    }
-
-    /// Does what is one thread's share.
-    fn run(&self, thread: usize) {
-        let mut recorder = Recorder::new(&self.clock);
-        self.start();
-        let seed = self.seed.unwrap_or(0) + thread as u64 * 0x1000_0000;
-        jitter::begin(seed, self.scenario.jitter);
-        let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
-            for step in &self.scenario.threads[thread] {
-                self.map.perform(step, self.keys(), &mut recorder);
-            }
-        }));
-        jitter::end();
-        let (mut events, mut broken) = recorder.into_parts();
-        if let Err(payload) = outcome {
-            broken.push(format!("panic: {}", message(&*payload)));
-        }
-        let mut history = self.history.lock().unwrap();
-        history.events.append(&mut events);
-        history.broken.append(&mut broken);
+    fn threads(&self) -> usize {
+        self.trial.scenario().threads.len()
     }
 
     /// Waits until all threads are here. Two of them, on two cores, leave at the same moment.
     fn start(&self) {
-        let threads = self.scenario.threads.len();
         self.arrived.fetch_add(1, Ordering::AcqRel);
         let mut rounds = 0;
-        while self.arrived.load(Ordering::Acquire) < threads {
+        while self.arrived.load(Ordering::Acquire) < self.threads() {
             rounds += 1;
             if rounds % 64 == 0 {
                 thread::yield_now();
@@ -262,41 +191,5 @@ impl<S: Subject> Trial<S> {
                 hint::spin_loop();
             }
         }
-    }
-
-    /// To be called when all threads have ended.
-    fn check(&self) -> Result<(), String> {
-        let mut history = self.history.lock().unwrap();
-        let History { events, broken } = &mut *history;
-        if let Some(broken) = broken.first() {
-            return Err(broken.clone());
-        }
-        let mut last = Recorder::new(&self.clock);
-        for operation in [Operation::Iterate, Operation::GetMany] {
-            self.map.perform(
-                &Step { operation, key: 0, value: 0, pinned: true },
-                self.keys(),
-                &mut last,
-            );
-        }
-        let (mut at_rest, broken) = last.into_parts();
-        if let Some(broken) = broken.first() {
-            return Err(format!("at rest: {broken}"));
-        }
-        events.append(&mut at_rest);
-        check(events, &self.present(), self.scenario.clears_repeatedly())
-    }
-}
-
-/// Steps have smaller values, and keys without a value have none.
-const FIRST_VALUES: u64 = 1_000_000;
-
-fn message(payload: &(dyn Any + Send)) -> &str {
-    if let Some(message) = payload.downcast_ref::<&str>() {
-        message
-    } else if let Some(message) = payload.downcast_ref::<String>() {
-        message
-    } else {
-        "without a message"
     }
 }

@@ -18,6 +18,7 @@ mod random;
 mod record;
 mod scenario;
 mod subject;
+mod trial;
 
 pub use check::Violation;
 pub use crew::{Crew, explore, repeat};
@@ -27,3 +28,4 @@ pub use random::Random;
 pub use record::{Event, Fact, Recorder};
 pub use scenario::{Decision, MOST_THREADS, Operation, Scenario, Step, Use};
 pub use subject::{Map, Subject};
+pub use trial::Trial;
