@@ -168,14 +168,14 @@ impl Drop for Local {
         if !cfg!(loom) {
             waits::unregister(&self.thread);
         }
-        #[cfg(not(loom))]
+        #[cfg(not(any(loom, shuttle)))]
         if std::ptr::eq(LATE.get(), self) {
             LATE.set(std::ptr::null());
         }
     }
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 thread_local! {
     static LOCAL: Mine = Mine(Rc::new(Local::new()));
     /// What stands in for that when it has been destroyed, as long as somebody uses it: the
@@ -184,10 +184,10 @@ thread_local! {
     static LATE: Cell<*const Local> = const { Cell::new(std::ptr::null()) };
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 struct Mine(Rc<Local>);
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 impl Drop for Mine {
     fn drop(&mut self) {
         // Claims are left, in other thread-locals.
@@ -197,7 +197,7 @@ impl Drop for Mine {
     }
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 impl Local {
     #[inline]
     pub(super) fn mine() -> Rc<Local> {
@@ -226,7 +226,12 @@ loom::thread_local! {
     static LOCAL: Rc<Local> = Rc::new(Local::new());
 }
 
-#[cfg(loom)]
+#[cfg(shuttle)]
+shuttle::thread_local! {
+    static LOCAL: Rc<Local> = Rc::new(Local::new());
+}
+
+#[cfg(any(loom, shuttle))]
 impl Local {
     pub(super) fn mine() -> Rc<Local> {
         LOCAL.with(Rc::clone)

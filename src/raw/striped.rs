@@ -90,7 +90,7 @@ impl<T> Drop for Striped<T> {
 }
 
 /// How many stripes the machine can use: a power of two, twice its parallelism.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 fn stripes() -> usize {
     use std::sync::atomic::AtomicUsize;
 
@@ -110,13 +110,13 @@ fn stripes() -> usize {
     }
 }
 
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 fn stripes() -> usize {
     2
 }
 
 /// A small number that tells this thread from most others.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 #[inline]
 fn thread_index() -> usize {
     use std::{
@@ -137,10 +137,10 @@ fn thread_index() -> usize {
     })
 }
 
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 use crate::sync::thread_number as thread_index;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use std::sync::atomic::AtomicUsize;
 

@@ -47,8 +47,10 @@ use crate::{
 };
 
 /// Bins that one write moves: a page of the next table.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 const STRIDE: usize = 32;
+#[cfg(shuttle)]
+const STRIDE: usize = 4;
 #[cfg(loom)]
 const STRIDE: usize = 1;
 
