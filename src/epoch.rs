@@ -38,7 +38,7 @@ impl Pins for &Guard {
     }
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 mod real {
     use std::sync::{
         Arc, OnceLock,
@@ -135,9 +135,9 @@ mod real {
     }
 }
 
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 mod model {
-    //! A model of epochs for loom: what is deferred runs as soon as nobody is pinned any
+    //! A model of epochs for loom and shuttle: what is deferred runs as soon as nobody is pinned any
     //! more who was pinned when it was deferred.
     //!
     //! It orders no more than the real thing does, or loom would not see what the map
@@ -151,9 +151,21 @@ mod model {
         sync::{Arc, Mutex},
     };
 
-    use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+    #[cfg(loom)]
+    use loom::{
+        MAX_THREADS,
+        sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence},
+    };
+    // Without points at which shuttle could run another thread, of which there is one for each
+    // pin: so many that are never different from each other would hide those that are.
+    #[cfg(shuttle)]
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
     use crate::sync::thread_number;
+
+    /// More than any scenario has.
+    #[cfg(shuttle)]
+    const MAX_THREADS: usize = 32;
 
     /// What is deferred runs when the last pin that it waits for lets go of it.
     type Deferred = Arc<Mutex<Box<dyn FnOnce() + Send>>>;
@@ -163,8 +175,8 @@ mod model {
         /// One while there is one, or zero. Written by read-modify-writes alone, which read
         /// what was written last.
         pinned: AtomicUsize,
-        /// What loom has no need to know of. (A lock of std's: loom's threads never meet
-        /// there.)
+        /// What loom and shuttle have no need to know of. (A lock of std's: their threads never
+        /// meet there.)
         state: Mutex<State>,
     }
 
@@ -175,16 +187,32 @@ mod model {
         waiting: Vec<Deferred>,
     }
 
-    loom::lazy_static! {
-        static ref PINS: [Pin; loom::MAX_THREADS] = std::array::from_fn(|_| Pin {
-            pinned: AtomicUsize::new(0),
-            state: Mutex::default(),
-        });
+    type Pins = [Pin; MAX_THREADS];
+
+    fn unpinned_threads() -> Pins {
+        std::array::from_fn(|_| Pin { pinned: AtomicUsize::new(0), state: Mutex::default() })
+    }
+
+    #[cfg(loom)]
+    fn pins() -> &'static Pins {
+        loom::lazy_static! {
+            static ref PINS: Pins = unpinned_threads();
+        }
+        &PINS
+    }
+
+    /// Those of one thread of the system's, as other ones run other tests.
+    #[cfg(shuttle)]
+    fn pins() -> &'static Pins {
+        thread_local! {
+            static PINS: &'static Pins = Box::leak(Box::new(unpinned_threads()));
+        }
+        PINS.with(|pins| *pins)
     }
 
     impl Pin {
         fn mine() -> &'static Pin {
-            &PINS[thread_number()]
+            &pins()[thread_number()]
         }
 
         fn depth(&self) -> usize {
@@ -193,6 +221,8 @@ mod model {
 
         fn begin(&self) {
             if self.depth() == 0 {
+                #[cfg(shuttle)]
+                crate::sync::scheduling_point();
                 self.pinned.swap(1, Ordering::Relaxed);
                 fence(Ordering::SeqCst);
             }
@@ -213,7 +243,7 @@ mod model {
     }
 
     fn run(deferred: Mutex<Box<dyn FnOnce() + Send>>) {
-        for pin in PINS.iter() {
+        for pin in pins() {
             pin.pinned.fetch_add(0, Ordering::Acquire);
         }
         deferred.into_inner().unwrap()();
@@ -254,7 +284,7 @@ mod model {
     pub(crate) fn defer(_guard: &Guard, f: impl FnOnce() + Send + 'static) {
         let deferred: Deferred = Arc::new(Mutex::new(Box::new(f)));
         fence(Ordering::SeqCst);
-        for pin in PINS.iter() {
+        for pin in pins() {
             if pin.pinned.fetch_add(0, Ordering::Acquire) == 1 {
                 pin.state.lock().unwrap().waiting.push(Arc::clone(&deferred));
             }
@@ -269,7 +299,7 @@ mod model {
     }
 }
 
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 pub(crate) use model::*;
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) use real::*;

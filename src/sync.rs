@@ -1,9 +1,10 @@
-//! The one door to atomics, locks and yielding: std's, or loom's under `--cfg loom`.
+//! The one door to atomics, locks and yielding: std's, or loom's under `--cfg loom`, or shuttle's
+//! under `--cfg shuttle`.
 //!
 //! Everything concurrent in this crate imports from here, so that the models in
-//! `loom-tests` run the very code that users run.
+//! `loom-tests` and the scenarios in `shuttle-tests` run the very code that users run.
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) use std::sync::{
     Arc, Condvar, Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicIsize, AtomicPtr, AtomicU64, AtomicUsize, Ordering},
@@ -14,6 +15,17 @@ pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard, atomic::Ordering};
 
 #[cfg(loom)]
 pub(crate) use self::watched::{AtomicBool, AtomicIsize, AtomicPtr, AtomicU64, AtomicUsize};
+
+#[cfg(shuttle)]
+pub(crate) use std::sync::{Arc, atomic::Ordering};
+
+#[cfg(shuttle)]
+pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard};
+
+#[cfg(shuttle)]
+pub(crate) use self::scheduled::{
+    AtomicBool, AtomicIsize, AtomicPtr, AtomicU64, AtomicUsize, scheduling_point,
+};
 
 /// The allocator, which under loom notices what is leaked or freed twice.
 #[cfg(not(loom))]
@@ -36,6 +48,12 @@ pub(crate) fn thread_number() -> usize {
             .fold(0, |number, digit| 10 * number + usize::from(digit - b'0'));
     }
     NUMBER.with(|number| *number)
+}
+
+/// Shuttle's number for this thread. (Its threads share one of the system's.)
+#[cfg(shuttle)]
+pub(crate) fn thread_number() -> usize {
+    shuttle::current::me().into()
 }
 
 /// Defines a function that is `const` except under loom, whose atomics have no
@@ -64,7 +82,7 @@ pub(crate) struct Backoff {
     step: u32,
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 impl Backoff {
     /// Rounds of spinning; round `n` lasts `2^n` pause instructions.
     const SPINS: u32 = 6;
@@ -108,6 +126,86 @@ impl Backoff {
             loom::skip_branch();
         }
         loom::thread::yield_now();
+    }
+}
+
+#[cfg(shuttle)]
+impl Backoff {
+    pub(crate) fn new() -> Self {
+        Backoff { step: 0 }
+    }
+
+    pub(crate) fn wait(&mut self) {
+        // For schedulers that have priorities: whoever yields has the lowest from now on.
+        self.step += 1;
+        shuttle::thread::yield_now();
+    }
+}
+
+#[cfg(shuttle)]
+mod scheduled {
+    //! Std's atomics, with a point before each access at which shuttle may run another thread.
+    //!
+    //! Shuttle's own are larger: a bin made of them would be no cache line, and tables would be
+    //! laid out in another way than users have them. Nothing more than the point is needed, as its
+    //! threads are one thread of the system's. (For the same reason no ordering is weaker than
+    //! `SeqCst` here, whatever the code says. That is loom's to find.)
+
+    use std::{
+        ops::{Deref, DerefMut},
+        sync::atomic,
+        thread_local,
+    };
+
+    #[derive(Default)]
+    #[repr(transparent)]
+    pub(crate) struct Scheduled<A>(A);
+
+    /// Every access is a call of a method of std's atomic, which comes this way.
+    impl<A> Deref for Scheduled<A> {
+        type Target = A;
+
+        fn deref(&self) -> &A {
+            scheduling_point();
+            &self.0
+        }
+    }
+
+    impl<A> DerefMut for Scheduled<A> {
+        fn deref_mut(&mut self) -> &mut A {
+            &mut self.0
+        }
+    }
+
+    macro_rules! scheduled {
+        ($($atomic:ident $(<$t:ident>)?: $value:ty,)*) => {$(
+            pub(crate) type $atomic $(<$t>)? = Scheduled<atomic::$atomic $(<$t>)?>;
+
+            impl $(<$t>)? $atomic $(<$t>)? {
+                pub(crate) const fn new(value: $value) -> Self {
+                    Scheduled(atomic::$atomic::new(value))
+                }
+            }
+        )*};
+    }
+
+    scheduled! {
+        AtomicBool: bool,
+        AtomicIsize: isize,
+        AtomicU64: u64,
+        AtomicUsize: usize,
+        AtomicPtr<T>: *mut T,
+    }
+
+    /// Shuttle runs another thread, or goes on with this one.
+    pub(crate) fn scheduling_point() {
+        thread_local! {
+            // Of the system's thread: others run other tests.
+            static POINT: shuttle::sync::atomic::AtomicBool =
+                const { shuttle::sync::atomic::AtomicBool::new(false) };
+        }
+        // It does so before each access to one of its own atomics.
+        POINT.with(|point| point.load(atomic::Ordering::SeqCst));
     }
 }
 

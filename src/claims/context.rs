@@ -224,14 +224,14 @@ impl Drop for Local {
         if !cfg!(loom) {
             waits::unregister(&self.thread);
         }
-        #[cfg(not(loom))]
+        #[cfg(not(any(loom, shuttle)))]
         if std::ptr::eq(LATE.get(), self) {
             LATE.set(std::ptr::null());
         }
     }
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 thread_local! {
     static LOCAL: Mine = Mine(Rc::new(Local::new()));
     /// What stands in for that when it has been destroyed, as long as somebody uses it: the
@@ -240,10 +240,10 @@ thread_local! {
     static LATE: Cell<*const Local> = const { Cell::new(std::ptr::null()) };
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 struct Mine(Rc<Local>);
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 impl Drop for Mine {
     fn drop(&mut self) {
         // Claims are left, in other thread-locals.
@@ -253,7 +253,7 @@ impl Drop for Mine {
     }
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 impl Local {
     #[inline]
     pub(super) fn mine() -> Rc<Local> {
@@ -282,7 +282,12 @@ loom::thread_local! {
     static LOCAL: Rc<Local> = Rc::new(Local::new());
 }
 
-#[cfg(loom)]
+#[cfg(shuttle)]
+shuttle::thread_local! {
+    static LOCAL: Rc<Local> = Rc::new(Local::new());
+}
+
+#[cfg(any(loom, shuttle))]
 impl Local {
     pub(super) fn mine() -> Rc<Local> {
         LOCAL.with(Rc::clone)

@@ -106,10 +106,14 @@ impl Waits {
     }
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 static WAITS: Mutex<Waits> = Mutex::new(Waits::new());
 #[cfg(loom)]
 loom::lazy_static! {
+    static ref WAITS: Mutex<Waits> = Mutex::new(Waits::new());
+}
+#[cfg(shuttle)]
+shuttle::lazy_static! {
     static ref WAITS: Mutex<Waits> = Mutex::new(Waits::new());
 }
 

@@ -17,7 +17,7 @@ mod exclusive;
 mod hash;
 mod many;
 mod node;
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 mod numbers;
 mod panicked;
 mod retire;

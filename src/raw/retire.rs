@@ -311,7 +311,7 @@ impl Drop for Freeing {
     }
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 thread_local! {
     // Without a destructor, so that it works in other thread-locals' destructors.
     static FREEING: Cell<bool> = const { Cell::new(false) };
@@ -319,6 +319,11 @@ thread_local! {
 
 #[cfg(loom)]
 loom::thread_local! {
+    static FREEING: Cell<bool> = Cell::new(false);
+}
+
+#[cfg(shuttle)]
+shuttle::thread_local! {
     static FREEING: Cell<bool> = Cell::new(false);
 }
 

@@ -50,8 +50,10 @@ use crate::{
 
 /// So many pieces make a batch that is sealed. Handing a batch to the epochs costs
 /// about as much as ten replacements; garbage lives for two or three more batches.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 const BATCH: usize = 128;
+#[cfg(shuttle)]
+const BATCH: usize = 4;
 #[cfg(loom)]
 const BATCH: usize = 1;
 

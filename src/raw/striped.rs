@@ -15,9 +15,9 @@ use crossbeam_utils::CachePadded;
 
 use crate::sync::{AtomicPtr, Ordering, const_unless_loom};
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 use super::numbers::mine as number;
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 use crate::sync::thread_number as number;
 
 /// One `T` for all threads at first, several later.
@@ -169,7 +169,7 @@ impl Shape {
 
     /// What the machine can use: as many of each kind as twice its processors, at least eight of
     /// threads' own.
-    #[cfg(not(loom))]
+    #[cfg(not(any(loom, shuttle)))]
     #[inline]
     fn get() -> Shape {
         use std::sync::atomic::AtomicUsize;
@@ -196,13 +196,13 @@ impl Shape {
         Shape { own: shared.max(8), shared }
     }
 
-    #[cfg(loom)]
+    #[cfg(any(loom, shuttle))]
     fn get() -> Shape {
         Shape { own: 2, shared: 1 }
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use std::{
         sync::{
