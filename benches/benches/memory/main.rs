@@ -21,7 +21,9 @@ mod readers;
 use std::env;
 
 use crate::common::keys;
-use crate::common::maps::{Binlock, DashMap, Flurry, Hashbrown, Map, Papaya, SccMap, Session};
+use crate::common::maps::{
+    Binlock, DashMap, Flurry, Hashbrown, Map, Papaya, SccMap, Session, Sharded,
+};
 use crate::common::work;
 use crate::counting::{Bytes, Counting};
 
@@ -60,6 +62,7 @@ fn measure_maps() {
     measure::<Hashbrown>();
     measure::<Binlock>();
     measure::<DashMap>();
+    measure::<Sharded>();
     measure::<Papaya>();
     measure::<Flurry>();
     // Last, since it frees late, and through an epoch that all scc maps share.

@@ -52,7 +52,7 @@ struct Shift {
 pub fn run<M: Map + Sync>(map: &M, load: Load, crowd: &Crowd<'_>) -> Work {
     match load {
         Load::Reads => drive(map, crowd, |session, keys| {
-            keys.iter().filter_map(|&key| session.get(key)).fold(0, u64::wrapping_add)
+            keys.iter().filter_map(|key| session.get(key)).fold(0, u64::wrapping_add)
         }),
         Load::Replacements => drive(map, crowd, |session, keys| {
             keys.iter().map(|&key| u64::from(session.insert(key, !key))).sum()
@@ -61,7 +61,7 @@ pub fn run<M: Map + Sync>(map: &M, load: Load, crowd: &Crowd<'_>) -> Work {
             let mut sum = 0;
             for (turn, &key) in keys.iter().enumerate() {
                 sum ^= match turn % 2 {
-                    0 => session.get(key).unwrap_or(1),
+                    0 => session.get(&key).unwrap_or(1),
                     _ => u64::from(session.insert(key, !key)),
                 };
             }

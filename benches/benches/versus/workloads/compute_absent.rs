@@ -8,7 +8,7 @@ use super::pairs::{self, Columns, Pair, Which};
 use super::{Job, LARGEST_COMPUTED, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::maps::{
-    Binlock, BinlockEach, Compute, DashMap, Moka, Papaya, PapayaEach, SccMap, StdMutex,
+    Binlock, BinlockEach, Compute, DashMap, Moka, Papaya, PapayaEach, SccMap, Sharded, StdMutex,
 };
 use crate::common::{computations, keys, work};
 use crate::rounds;
@@ -39,6 +39,7 @@ fn fillers(args: &Args) -> Vec<Filler> {
         Filler::of::<PapayaEach>(),
         Filler::of::<SccMap>(),
         Filler::of::<DashMap>(),
+        Filler::of::<Sharded>(),
         Filler::of::<Moka>(),
         Filler::of::<StdMutex>(),
     ];
