@@ -10,6 +10,7 @@
 pub mod circles;
 pub mod computations;
 pub mod keys;
+pub mod lanes;
 pub mod maps;
 pub mod readers;
 pub mod slow_closures;

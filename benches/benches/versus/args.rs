@@ -14,6 +14,9 @@ usage: cargo bench -p binlock-benches --bench versus -- [OPTIONS]
   --slice-ms N       how long a map runs before the next has its turn; short slices and many
                      rounds help where others use the machine, as most slices are undisturbed
   --sizes N,...      maps of 2^N entries, as in 10,16,20,24
+  --threads N,...    with so many threads, where a workload is there for several numbers of them
+                     (in place of its own numbers; up to 64)
+  --mix-capacity N   the mixes' maps of a capacity of 2^N (conc-map-bench has 25)
   --memory-gib N     how much the maps of one comparison may take (default: half of what is free)
   --json FILE        write the results to FILE as well";
 
@@ -27,6 +30,9 @@ pub struct Args {
     pub threads_slice: Duration,
     pub memory: Option<usize>,
     pub json: Option<PathBuf>,
+    /// In place of the workloads' own numbers of threads.
+    pub threads: Option<Vec<usize>>,
+    pub mix_capacity: usize,
     only: Option<String>,
     peers: Option<Vec<String>>,
 }
@@ -40,6 +46,7 @@ impl Args {
         let mut rounds = None;
         let mut sizes = None;
         let mut slices = None;
+        let (mut threads, mut mix_capacity) = (None, None);
         let (mut memory, mut json, mut only, mut peers) = (None, None, None, None);
 
         let mut words = env::args().skip(1);
@@ -57,6 +64,10 @@ impl Args {
                 "--rounds" => rounds = Some(number(&value()?)?),
                 "--slice-ms" => slices = Some(number(&value()?)?).map(|time| (time, time)),
                 "--sizes" => sizes = Some(value()?.split(',').map(size).collect::<Result<_, _>>()?),
+                "--threads" => {
+                    threads = Some(value()?.split(',').map(threads_of).collect::<Result<_, _>>()?);
+                }
+                "--mix-capacity" => mix_capacity = Some(size(&value()?)?),
                 "--memory-gib" => memory = Some(number::<usize>(&value()?)? << 30),
                 "--json" => json = Some(PathBuf::from(value()?)),
                 _ => return Err(format!("unknown option {option}")),
@@ -79,6 +90,8 @@ impl Args {
             threads_slice: Duration::from_millis(threads_slice),
             memory,
             json,
+            threads,
+            mix_capacity: mix_capacity.unwrap_or(if quick { 1 << 16 } else { 1 << 21 }),
             only,
             peers,
         }))
@@ -94,6 +107,11 @@ impl Args {
         self.peers.as_ref().is_none_or(|peers| peers.iter().any(|text| name.contains(text)))
     }
 
+    /// Rounds of what is compared at many numbers of threads.
+    pub fn crowd_rounds(&self) -> usize {
+        self.rounds.div_ceil(2).max(3)
+    }
+
     /// Rounds of what takes seconds rather than milliseconds.
     pub fn long_rounds(&self) -> usize {
         self.rounds.div_ceil(5).max(3)
@@ -102,6 +120,13 @@ impl Args {
 
 fn number<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("{text} is not a number that fits here"))
+}
+
+fn threads_of(text: &str) -> Result<usize, String> {
+    match number(text)? {
+        threads @ 1..=64 => Ok(threads),
+        _ => Err(format!("{text} threads: the benchmarks take 1 to 64")),
+    }
 }
 
 fn size(logarithm: &str) -> Result<usize, String> {

@@ -11,6 +11,7 @@ mod common;
 mod args;
 mod contenders;
 mod counters;
+mod crowded;
 mod memory_budget;
 mod progress;
 mod readers;

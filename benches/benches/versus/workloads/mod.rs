@@ -6,6 +6,7 @@ mod comparison;
 mod compute_absent;
 mod compute_increment;
 mod compute_present;
+mod crowds;
 mod cycle;
 mod fill;
 mod fillers;
@@ -59,6 +60,7 @@ pub fn jobs(args: &Args) -> Vec<Job> {
     jobs.extend(batches::jobs(args));
     jobs.extend(replacements::jobs(args));
     jobs.extend(scaling::jobs(args));
+    jobs.extend(crowds::jobs(args));
     jobs.extend(fill::jobs(args));
     jobs.extend(longest_insert::jobs(args));
     jobs.extend(compute_present::jobs(args));
