@@ -12,6 +12,7 @@ pub mod computations;
 pub mod keys;
 pub mod lanes;
 pub mod maps;
+pub mod other_types;
 pub mod readers;
 pub mod slow_closures;
 pub mod work;

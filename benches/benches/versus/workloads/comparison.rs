@@ -37,12 +37,12 @@ impl Comparison {
     }
 
     /// Times `work` on one thread, for each map of the group and with the same keys for each.
-    pub fn measure<C: ?Sized>(
+    pub fn measure<C: ?Sized, K>(
         &mut self,
         run: &mut Run<'_>,
         group: &Group<C>,
-        stream: &Stream,
-        work: impl Fn(&C, Window<'_>) -> Duration,
+        stream: &Stream<K>,
+        work: impl Fn(&C, Window<'_, K>) -> Duration,
     ) {
         let operations = rounds::operations(run.args.slice, |operations| {
             let (_, ours) = &group[0];

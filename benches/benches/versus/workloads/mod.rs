@@ -11,7 +11,9 @@ mod cycle;
 mod fill;
 mod fillers;
 mod groups;
+mod iteration;
 mod longest_insert;
+mod other_types;
 mod pairs;
 mod readers_hits;
 mod readers_mixed;
@@ -61,6 +63,8 @@ pub fn jobs(args: &Args) -> Vec<Job> {
     jobs.extend(replacements::jobs(args));
     jobs.extend(scaling::jobs(args));
     jobs.extend(crowds::jobs(args));
+    jobs.extend(iteration::jobs(args));
+    jobs.extend(other_types::jobs(args));
     jobs.extend(fill::jobs(args));
     jobs.extend(longest_insert::jobs(args));
     jobs.extend(compute_present::jobs(args));
