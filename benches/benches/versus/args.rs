@@ -18,7 +18,11 @@ usage: cargo bench -p binlock-benches --bench versus -- [OPTIONS]
                      (in place of its own numbers; up to 64)
   --mix-capacity N   the mixes' maps of a capacity of 2^N (conc-map-bench has 25)
   --memory-gib N     how much the maps of one comparison may take (default: half of what is free)
-  --json FILE        write the results to FILE as well";
+  --json FILE        write the results to FILE as well
+  --svg FOLDER       draw charts of the results into FOLDER
+  --markdown FILE    bring the tables in FILE up to the results (benches/README.md says how)
+  --from FILE,...    take the results from files that --json wrote, and run nothing
+  --plan             only say what would be run, and about how long it takes";
 
 pub struct Args {
     pub rounds: usize,
@@ -30,6 +34,12 @@ pub struct Args {
     pub threads_slice: Duration,
     pub memory: Option<usize>,
     pub json: Option<PathBuf>,
+    pub svg: Option<PathBuf>,
+    pub markdown: Option<PathBuf>,
+    /// Results to take instead of running anything.
+    pub from: Vec<PathBuf>,
+    /// Run nothing, and say what would be run.
+    pub plan: bool,
     /// In place of the workloads' own numbers of threads.
     pub threads: Option<Vec<usize>>,
     pub mix_capacity: usize,
@@ -46,6 +56,7 @@ impl Args {
         let mut rounds = None;
         let mut sizes = None;
         let mut slices = None;
+        let (mut svg, mut markdown, mut from, mut plan) = (None, None, Vec::new(), false);
         let (mut threads, mut mix_capacity) = (None, None);
         let (mut memory, mut json, mut only, mut peers) = (None, None, None, None);
 
@@ -70,6 +81,10 @@ impl Args {
                 "--mix-capacity" => mix_capacity = Some(size(&value()?)?),
                 "--memory-gib" => memory = Some(number::<usize>(&value()?)? << 30),
                 "--json" => json = Some(PathBuf::from(value()?)),
+                "--svg" => svg = Some(PathBuf::from(value()?)),
+                "--markdown" => markdown = Some(PathBuf::from(value()?)),
+                "--from" => from = value()?.split(',').map(PathBuf::from).collect(),
+                "--plan" => plan = true,
                 _ => return Err(format!("unknown option {option}")),
             }
         }
@@ -77,19 +92,23 @@ impl Args {
             return Ok(None);
         }
 
-        let (slice, threads_slice) = slices.unwrap_or(if quick { (10, 40) } else { (30, 100) });
+        let (slice, threads_slice) = slices.unwrap_or(if quick { (8, 25) } else { (30, 100) });
         let default_sizes: &[usize] = if quick {
             &[1 << 10, 1 << 16, 1 << 20]
         } else {
             &[1 << 10, 1 << 16, 1 << 20, 1 << 24]
         };
         Ok(Some(Self {
-            rounds: rounds.unwrap_or(if quick { 7 } else { 25 }).max(1),
+            rounds: rounds.unwrap_or(if quick { 5 } else { 21 }).max(1),
             sizes: sizes.unwrap_or_else(|| default_sizes.to_vec()),
             slice: Duration::from_millis(slice),
             threads_slice: Duration::from_millis(threads_slice),
             memory,
             json,
+            svg,
+            markdown,
+            from,
+            plan,
             threads,
             mix_capacity: mix_capacity.unwrap_or(if quick { 1 << 16 } else { 1 << 21 }),
             only,
@@ -112,9 +131,10 @@ impl Args {
         self.rounds.div_ceil(2).max(3)
     }
 
-    /// Rounds of what takes seconds rather than milliseconds.
-    pub fn long_rounds(&self) -> usize {
-        self.rounds.div_ceil(5).max(3)
+    /// Rounds of what takes a good part of a second, and of what takes several.
+    pub fn long_rounds(&self, entries: usize) -> usize {
+        let of_rounds = if entries > 1 << 20 { 7 } else { 4 };
+        self.rounds.div_ceil(of_rounds).max(2)
     }
 }
 

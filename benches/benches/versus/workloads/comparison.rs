@@ -6,9 +6,9 @@ use super::Run;
 use super::groups::Group;
 use crate::args::Args;
 use crate::common::keys::{Stream, Window};
-use crate::report::{Measure, Row, Table};
+use crate::common::report::{Measure, Row, Table};
+use crate::common::stats;
 use crate::rounds;
-use crate::stats;
 
 pub struct Comparison {
     workload: String,

@@ -55,7 +55,7 @@ pub fn jobs(args: &Args) -> Vec<Job> {
 fn job(args: &Args, entries: usize) -> Option<Job> {
     let name = workload("compute_absent", entries);
     let fillers = fillers(args);
-    let fills = (args.long_rounds() as u32 + 1) * 2 * fillers.len() as u32;
+    let fills = (args.long_rounds(entries) as u32 + 1) * 2 * fillers.len() as u32;
     args.wants(&name).then(|| Job {
         name,
         cost: fill_cost(entries) * fills,
@@ -66,7 +66,7 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
 /// One map at a time, as in `fill`.
 fn compare(run: &mut Run<'_>, fillers: &[Filler], entries: usize) {
     let keys = keys::present(entries);
-    let rounds = run.args.long_rounds();
+    let rounds = run.args.long_rounds(entries);
     let samples = rounds::interleave(fillers.len(), rounds, |filler, round| {
         Pair::measure(round, |which| {
             let fill = match which {

@@ -14,11 +14,11 @@ use super::{Job, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
 use crate::common::lanes::{CHURN, EXCHANGE, RAPID_GROW, READ_HEAVY};
+use crate::common::report::{Measure, Row, Table};
+use crate::common::stats;
 use crate::contenders::Entry;
 use crate::crowded::{Crowded, Keys, Load, Slice};
-use crate::report::{Measure, Row, Table};
 use crate::rounds;
-use crate::stats;
 
 /// Where reads and hot keys are measured.
 const ENTRIES: usize = 1 << 20;
@@ -52,10 +52,10 @@ fn all(args: &Args) -> Vec<Crowds> {
     const FEW: &[usize] = &[1, 2, 8];
 
     let mut all = Vec::new();
-    let mut add = |name, load: Load, entries, threads: &[usize]| {
+    let mut add = |name, load: Load, entries: usize, threads: &[usize]| {
         let threads = args.threads.clone().unwrap_or_else(|| threads.to_vec());
         let fixed_work = load.work(entries).is_some();
-        let rounds = if fixed_work { args.long_rounds() } else { args.crowd_rounds() };
+        let rounds = if fixed_work { args.long_rounds(entries) } else { args.crowd_rounds() };
         all.push(Crowds { name, load, entries, threads, rounds });
     };
 

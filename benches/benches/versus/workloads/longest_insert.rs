@@ -24,8 +24,8 @@ use super::{Job, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys;
 use crate::common::maps::{Map, Session};
+use crate::common::report::{Measure, Row, Table};
 use crate::common::work::WRITES_PER_SESSION;
-use crate::report::{Measure, Row, Table};
 use crate::rounds;
 
 /// Below, growing takes no longer than an interrupt.
@@ -63,7 +63,7 @@ pub fn jobs(args: &Args) -> Vec<Job> {
 fn job(args: &Args, entries: usize) -> Option<Job> {
     let name = workload("longest_insert", entries);
     let fillers = fillers(args);
-    let passes = (args.long_rounds() as u32 + 1) * (fillers.len() as u32 + 1);
+    let passes = (args.long_rounds(entries) as u32 + 1) * (fillers.len() as u32 + 1);
     let latency = workload(LATENCY, entries);
     (args.wants(&name) || args.wants(&latency)).then(|| Job {
         name,
@@ -79,7 +79,7 @@ fn measure(run: &mut Run<'_>, fillers: &[Filler], entries: usize) {
         contenders.map(|(name, pass)| Passes::new(name, pass, entries)).collect();
 
     let keys = keys::present(entries);
-    let rounds = run.args.long_rounds();
+    let rounds = run.args.long_rounds(entries);
     let mut times = vec![0; entries];
     let samples = rounds::interleave(contenders.len(), rounds, |contender, round| {
         let passes = &mut contenders[contender];

@@ -105,13 +105,13 @@ fn fills(args: &Args, entries: usize) -> Option<Job> {
     let name = workload("string_insert", entries);
     let mut fillers = all_maps!(filler, String, u64);
     fillers.retain(|filler| filler.name == Binlock::<String>::NAME || args.invites(filler.name));
-    let fills = (args.long_rounds() as u32 + 1) * fillers.len() as u32;
+    let fills = (args.long_rounds(entries) as u32 + 1) * fillers.len() as u32;
     args.wants(&name).then(|| Job {
         name: name.clone(),
         cost: fill_cost(entries) * FILL * fills,
         run: Box::new(move |run: &mut Run<'_>| {
             let keys = keys::present(entries);
-            let rounds = run.args.long_rounds();
+            let rounds = run.args.long_rounds(entries);
             let samples = rounds::interleave(fillers.len(), rounds, |filler, _| {
                 let time = (fillers[filler].fill)(&keys);
                 run.progress.advance(fill_cost(entries) * FILL);

@@ -6,10 +6,10 @@ use super::{Job, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
 use crate::common::maps::{Binlock, DashMap, Flurry, Papaya, SccIndex, SccMap, Sharded};
+use crate::common::report::{Measure, Row, Table};
+use crate::common::stats;
 use crate::contenders::{Entry, Shared};
-use crate::report::{Measure, Row, Table};
 use crate::rounds;
-use crate::stats;
 use crate::threads::{Crowd, Load};
 
 const ENTRIES: usize = 1 << 20;
