@@ -46,6 +46,9 @@ pub struct Stream<K = u64> {
 }
 
 impl Stream {
+    /// Whole sessions and batches, and no divisor of a stream's length.
+    pub const STEP_OF_ROUND: usize = 64 * 10_007;
+
     /// Keys of a map of `entries` entries, in random order.
     pub fn hits(entries: usize) -> Self {
         Self::uniform(entries, 0)
@@ -107,9 +110,7 @@ impl<K> Stream<K> {
 
     /// Where to begin in a round of which nobody knows how many keys it will take.
     pub fn start_of_round(&self, round: usize) -> usize {
-        // Whole sessions and batches, and no divisor of the stream's length.
-        const STEP: usize = 64 * 10_007;
-        round * STEP
+        round * Stream::STEP_OF_ROUND
     }
 
     /// `length` keys from position `start` on, both counted modulo the length of the stream.

@@ -46,6 +46,19 @@ pub const RAPID_GROW: Mix =
 pub const CHURN: Mix =
     Mix { name: "churn", read: 0, insert: 50, remove: 50, update: 0, prefill: 4 };
 
+impl Mix {
+    /// Its order, for a program in another language.
+    pub fn letters(&self) -> String {
+        let letter = |operation| match operation {
+            Operation::Read => 'r',
+            Operation::Insert => 'i',
+            Operation::Remove => 'd',
+            Operation::Update => 'u',
+        };
+        Order::of(self).0.into_iter().map(letter).collect()
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Operation {
     Read,

@@ -28,6 +28,8 @@ pub struct Machine {
     pub memory_gib: f64,
     pub system: String,
     pub rustc: String,
+    /// Empty where it did not take part.
+    pub java: String,
     /// What the benchmarks were started with.
     pub arguments: String,
     /// Names and versions.
@@ -45,6 +47,7 @@ impl Machine {
             memory_gib: kibibytes.unwrap_or(0.0) / 1024.0 / 1024.0,
             system: output("uname", &["-srm"]),
             rustc: output(rustc, &["--version"]),
+            java: String::new(),
             arguments: arguments(),
             crates: crates(),
         }

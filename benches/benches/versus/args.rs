@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::java;
+
 pub const USAGE: &str = "\
 usage: cargo bench -p binlock-benches --bench versus -- [OPTIONS]
   --quick            fewer and shorter rounds, maps up to 2^20
   --only TEXT        only workloads with TEXT in their name, as in get_hit or 2^20 or fill/2^24
   --peers TEXT,...   only peers with one of the TEXTs in their name (binlock is always there)
+  --java             Java's ConcurrentHashMap as well, where several threads are compared
   --rounds N         rounds of each comparison
   --slice-ms N       how long a map runs before the next has its turn; short slices and many
                      rounds help where others use the machine, as most slices are undisturbed
@@ -43,6 +46,7 @@ pub struct Args {
     /// In place of the workloads' own numbers of threads.
     pub threads: Option<Vec<usize>>,
     pub mix_capacity: usize,
+    pub java: bool,
     only: Option<String>,
     peers: Option<Vec<String>>,
 }
@@ -56,6 +60,7 @@ impl Args {
         let mut rounds = None;
         let mut sizes = None;
         let mut slices = None;
+        let mut java = false;
         let (mut svg, mut markdown, mut from, mut plan) = (None, None, Vec::new(), false);
         let (mut threads, mut mix_capacity) = (None, None);
         let (mut memory, mut json, mut only, mut peers) = (None, None, None, None);
@@ -84,6 +89,7 @@ impl Args {
                 "--svg" => svg = Some(PathBuf::from(value()?)),
                 "--markdown" => markdown = Some(PathBuf::from(value()?)),
                 "--from" => from = value()?.split(',').map(PathBuf::from).collect(),
+                "--java" => java = true,
                 "--plan" => plan = true,
                 _ => return Err(format!("unknown option {option}")),
             }
@@ -109,6 +115,7 @@ impl Args {
             markdown,
             from,
             plan,
+            java,
             threads,
             mix_capacity: mix_capacity.unwrap_or(if quick { 1 << 16 } else { 1 << 21 }),
             only,
@@ -123,7 +130,9 @@ impl Args {
 
     /// Whether this map is to take part.
     pub fn invites(&self, name: &str) -> bool {
-        self.peers.as_ref().is_none_or(|peers| peers.iter().any(|text| name.contains(text)))
+        let asked_for = |peers: &Vec<String>| peers.iter().any(|text| name.contains(text));
+        // Java is there only when it has been asked for already.
+        name == java::NAME || self.peers.as_ref().is_none_or(asked_for)
     }
 
     /// Rounds of what is compared at many numbers of threads.

@@ -12,6 +12,7 @@ mod args;
 mod contenders;
 mod counters;
 mod crowded;
+mod java;
 mod memory_budget;
 mod progress;
 mod readers;
@@ -90,7 +91,10 @@ fn measure(args: &Args) -> Report {
     }
     let mut run = Run {
         progress: Progress::new(jobs.iter().map(|job| job.cost).sum()),
-        report: Report { machine: Some(Machine::here()), ..Report::default() },
+        report: Report {
+            machine: Some(Machine { java: java_of(args), ..Machine::here() }),
+            ..Report::default()
+        },
         args,
     };
     for job in jobs {
@@ -99,6 +103,10 @@ fn measure(args: &Args) -> Report {
     }
     run.progress.finish();
     run.report
+}
+
+fn java_of(args: &Args) -> String {
+    if args.java { java::version().unwrap_or_default() } else { String::new() }
 }
 
 /// What would be run, and about how long each takes.

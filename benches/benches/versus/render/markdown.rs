@@ -189,9 +189,13 @@ fn machine(machine: &Machine) -> String {
         ("memory", &format!("{:.0} GiB", machine.memory_gib)),
         ("system", &machine.system),
         ("compiler", &machine.rustc),
+        ("Java", &machine.java),
         ("crates", &crates.join(", ")),
         ("arguments", &format!("`{}`", machine.arguments)),
     ] {
+        if value.is_empty() {
+            continue;
+        }
         text += &line(name, &[value.as_str().to_owned()]);
     }
     text

@@ -18,6 +18,7 @@ use crate::common::report::{Measure, Row, Table};
 use crate::common::stats;
 use crate::contenders::Entry;
 use crate::crowded::{Crowded, Keys, Load, Slice};
+use crate::java;
 use crate::rounds;
 
 /// Where reads and hot keys are measured.
@@ -43,6 +44,11 @@ struct Crowds {
 }
 
 pub fn jobs(args: &Args) -> Vec<Job> {
+    if args.java
+        && let Err(reason) = java::version()
+    {
+        eprintln!("Java is left out: {reason}");
+    }
     all(args).into_iter().filter_map(|crowds| job(args, crowds)).collect()
 }
 
@@ -93,7 +99,10 @@ fn job(args: &Args, mut crowds: Crowds) -> Option<Job> {
     if crowds.threads.is_empty() {
         return None;
     }
-    let contenders = Entry::<dyn Crowded>::all(&crowds.load);
+    let mut contenders = Entry::<dyn Crowded>::all(&crowds.load);
+    if args.java && java::version().is_ok() {
+        contenders.push(Entry::java(&crowds.load));
+    }
     let of_round: Duration =
         crowds.threads.iter().map(|&threads| crowds.slice_cost(args, threads)).sum();
     let fill =
