@@ -21,6 +21,9 @@ pub const NAME: &str = "Java ConcurrentHashMap";
 /// The first version that the program is written for.
 const OLDEST: u32 = 17;
 
+/// About how long it takes to be ready, most of it warming up.
+pub const START: Duration = Duration::from_secs(5);
+
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/java/Versus.java");
 
 /// The JDK that would be started, or why there is none.

@@ -62,8 +62,8 @@ pub fn write(report: &Report, folder: &Path) -> Drawn {
     for ((load, size), mut tables) in loads {
         tables.sort_by_key(|(threads, _)| *threads);
         let title = format!("{load}, {size}");
-        let file = format!("threads_{load}_{}.svg", size.replace('^', "_"));
-        throughput(&title, &tables, &folder.join(file))?;
+        // Of several sizes, the last one stays.
+        throughput(&title, &tables, &folder.join(format!("threads_{load}.svg")))?;
     }
     Ok(())
 }

@@ -107,9 +107,10 @@ fn job(args: &Args, mut crowds: Crowds) -> Option<Job> {
         crowds.threads.iter().map(|&threads| crowds.slice_cost(args, threads)).sum();
     let fill =
         if crowds.load.work(entries).is_some() { Duration::ZERO } else { fill_cost(entries) };
+    let maps = (fill + of_round * (crowds.rounds as u32 + 1)) * contenders.len() as u32;
     Some(Job {
         name: workload(name, entries),
-        cost: (fill + of_round * (crowds.rounds as u32 + 1)) * contenders.len() as u32,
+        cost: maps + java::START * u32::from(args.java),
         run: Box::new(move |run: &mut Run<'_>| {
             measure(run, &crowds, &contenders, oversubscription)
         }),
