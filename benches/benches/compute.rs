@@ -19,7 +19,7 @@ use mimalloc::MiMalloc;
 use crate::common::keys::{self, Stream};
 use crate::common::maps::{
     Binlock, BinlockEach, BinlockMerge, Compute, DashMap, Moka, Papaya, PapayaEach, SccMap,
-    StdMutex,
+    Sharded, StdMutex,
 };
 use crate::common::slow_closures::{CONTENDERS, compute_all};
 use crate::common::{circles, computations, work};
@@ -38,6 +38,7 @@ macro_rules! for_each_map {
         $function::<PapayaEach>($($argument),*);
         $function::<SccMap>($($argument),*);
         $function::<DashMap>($($argument),*);
+        $function::<Sharded>($($argument),*);
         $function::<Moka>($($argument),*);
         $function::<StdMutex>($($argument),*);
     };

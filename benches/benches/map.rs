@@ -19,7 +19,7 @@ use mimalloc::MiMalloc;
 use crate::common::keys::{self, Stream, Window};
 use crate::common::maps::{
     Binlock, BinlockEach, DashMap, Flurry, FlurryEach, Hashbrown, Map, Papaya, PapayaEach,
-    SccIndex, SccIndexEach, SccMap,
+    SccIndex, SccIndexEach, SccMap, Sharded,
 };
 use crate::common::work::{self, BATCH};
 
@@ -47,6 +47,7 @@ macro_rules! for_each_map {
         $function::<SccIndexEach>($($argument),*);
         $function::<SccMap>($($argument),*);
         $function::<DashMap>($($argument),*);
+        $function::<Sharded>($($argument),*);
         $function::<Hashbrown>($($argument),*);
     };
 }
@@ -97,6 +98,30 @@ fn bench_replacements<M: Map>(group: &mut Group<'_>, entries: usize, stream: &St
 
 fn bench_removals<M: Map>(group: &mut Group<'_>, entries: usize, stream: &Stream) {
     bench::<M>(group, entries, stream, Operation { keys: 1, work: work::removals });
+}
+
+fn bench_updates<M: Map>(group: &mut Group<'_>, entries: usize, stream: &Stream) {
+    bench::<M>(group, entries, stream, Operation { keys: 1, work: work::updates });
+}
+
+fn bench_iterations<M: Map>(group: &mut Group<'_>, entries: usize) {
+    let map = LazyCell::new(|| work::filled::<M>(entries));
+    group.bench_function(M::NAME, |bencher| {
+        let map = LazyCell::force(&map);
+        bencher.iter_custom(|iterations| {
+            let times = iter::repeat_with(|| work::iterate(map, entries));
+            times.take(iterations as usize).sum()
+        });
+    });
+}
+
+fn bench_drain<M: Map>(group: &mut Group<'_>, keys: &[u64]) {
+    group.bench_function(M::NAME, |bencher| {
+        bencher.iter_custom(|iterations| {
+            let drains = iter::repeat_with(|| work::drain::<M>(black_box(keys)));
+            drains.take(iterations as usize).sum()
+        });
+    });
 }
 
 fn bench_fill<M: Map>(group: &mut Group<'_>, keys: &[u64]) {
@@ -151,6 +176,36 @@ fn replace(criterion: &mut Criterion) {
     }
 }
 
+/// The same by what each map has for keys that it knows to be there, in place where it can.
+fn update(criterion: &mut Criterion) {
+    for entries in sizes() {
+        let stream = Stream::hits(entries);
+        let mut group = group(criterion, "update", entries);
+        for_each_map!(bench_updates(&mut group, entries, &stream));
+    }
+}
+
+/// From full to empty.
+fn remove_drain(criterion: &mut Criterion) {
+    for entries in sizes() {
+        let keys = keys::present(entries);
+        let mut group = group(criterion, "remove_drain", entries);
+        group.throughput(Throughput::Elements(entries as u64));
+        group.sampling_mode(SamplingMode::Flat).sample_size(10);
+        for_each_map!(bench_drain(&mut group, &keys));
+    }
+}
+
+/// Over all entries, with one guard.
+fn iterate(criterion: &mut Criterion) {
+    for entries in sizes() {
+        let mut group = group(criterion, "iterate", entries);
+        group.throughput(Throughput::Elements(entries as u64));
+        group.sampling_mode(SamplingMode::Flat).sample_size(10);
+        for_each_map!(bench_iterations(&mut group, entries));
+    }
+}
+
 /// One iteration removes a key and inserts it again.
 fn remove_insert(criterion: &mut Criterion) {
     for entries in sizes() {
@@ -160,7 +215,7 @@ fn remove_insert(criterion: &mut Criterion) {
     }
 }
 
-/// Shorter than criterion's own times: there are two hundred benchmarks.
+/// Shorter than criterion's own times: there are some three hundred benchmarks.
 fn criterion() -> Criterion {
     Criterion::default()
         .warm_up_time(Duration::from_millis(300))
@@ -172,6 +227,7 @@ fn criterion() -> Criterion {
 criterion_group! {
     name = map;
     config = criterion();
-    targets = get_hit, get_miss, get_many, insert_fill, replace, remove_insert
+    targets = get_hit, get_miss, get_many, insert_fill, replace, update, remove_drain,
+        remove_insert, iterate
 }
 criterion_main!(map);

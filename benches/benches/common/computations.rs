@@ -41,7 +41,7 @@ pub fn fill<M: Compute>(keys: &[u64]) -> Duration {
     assert_eq!(sum, sum_of_values(keys), "{} computed something else", M::NAME);
     let session = map.session();
     for &key in keys.iter().step_by(keys.len().div_ceil(1000)) {
-        assert_eq!(session.get(key), Some(!key), "{} lost a key", M::NAME);
+        assert_eq!(session.get(&key), Some(!key), "{} lost a key", M::NAME);
     }
     time
 }
@@ -96,7 +96,7 @@ pub fn increment_all<M: Compute>(session: &M::Session<'_>, keys: &[u64]) -> u64 
 /// The sum of the values of a map that holds [`keys::present`]`(entries)`. Each increment adds 1.
 pub fn total<M: Map>(map: &M, entries: usize) -> u64 {
     let session = map.session();
-    let value = |key| session.get(key).unwrap_or_else(|| panic!("{} lost a key", M::NAME));
+    let value = |key| session.get(&key).unwrap_or_else(|| panic!("{} lost a key", M::NAME));
     keys::present(entries).into_iter().map(value).fold(0, u64::wrapping_add)
 }
 

@@ -14,7 +14,7 @@ const LONGEST_STREAM: usize = 1 << 22;
 
 /// A bijection that scatters its argument (the finalizer of SplitMix64), so that keys look random
 /// and yet present and absent ones are known apart.
-fn mix(index: usize) -> u64 {
+pub fn mix(index: usize) -> u64 {
     let mut bits = index as u64;
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -24,6 +24,11 @@ fn mix(index: usize) -> u64 {
 /// The `entries` keys that a map of that size holds, in the order of insertion.
 pub fn present(entries: usize) -> Vec<u64> {
     (0..entries).map(mix).collect()
+}
+
+/// The key as a text of 24 bytes.
+pub fn text(key: u64) -> String {
+    format!("objects/{key:016x}")
 }
 
 /// In a stream: a key that nobody has asked for before.
@@ -36,11 +41,14 @@ pub fn unseen(number: u64) -> u64 {
 }
 
 /// A precomputed sequence of keys to ask for.
-pub struct Stream {
-    keys: Vec<u64>,
+pub struct Stream<K = u64> {
+    keys: Vec<K>,
 }
 
 impl Stream {
+    /// Whole sessions and batches, and no divisor of a stream's length.
+    pub const STEP_OF_ROUND: usize = 64 * 10_007;
+
     /// Keys of a map of `entries` entries, in random order.
     pub fn hits(entries: usize) -> Self {
         Self::uniform(entries, 0)
@@ -58,8 +66,12 @@ impl Stream {
 
     /// Keys of a map of `entries` entries, Zipf-distributed with exponent 0.99: few are hot.
     pub fn zipf(entries: usize) -> Self {
+        Self::zipf_of(entries, 0.99)
+    }
+
+    pub fn zipf_of(entries: usize, exponent: f64) -> Self {
         let mut rng = SmallRng::seed_from_u64(99);
-        let ranks = Zipf::new(entries as f64, 0.99).expect("there is at least one entry");
+        let ranks = Zipf::new(entries as f64, exponent).expect("there is at least one entry");
         Self::of_indices(entries, || ranks.sample(&mut rng) as usize - 1)
     }
 
@@ -81,38 +93,54 @@ impl Stream {
         Self { keys: iter::repeat_with(index).take(length).map(mix).collect() }
     }
 
+    /// The same sequence of other keys.
+    pub fn map<K>(&self, key: impl Fn(u64) -> K) -> Stream<K> {
+        Stream { keys: self.keys.iter().copied().map(key).collect() }
+    }
+}
+
+impl<K> Stream<K> {
+    pub fn keys(&self) -> &[K] {
+        &self.keys
+    }
+
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
     /// Where to begin in a round of which nobody knows how many keys it will take.
     pub fn start_of_round(&self, round: usize) -> usize {
-        // Whole sessions and batches, and no divisor of the stream's length.
-        const STEP: usize = 64 * 10_007;
-        round * STEP
+        round * Stream::STEP_OF_ROUND
     }
 
     /// `length` keys from position `start` on, both counted modulo the length of the stream.
-    pub fn window(&self, start: usize, length: usize) -> Window<'_> {
+    pub fn window(&self, start: usize, length: usize) -> Window<'_, K> {
         Window { keys: &self.keys, start: start % self.keys.len(), length }
     }
 }
 
 /// A part of a [`Stream`], which may wrap around its end.
-#[derive(Clone, Copy)]
-pub struct Window<'s> {
-    keys: &'s [u64],
+pub struct Window<'s, K = u64> {
+    keys: &'s [K],
     start: usize,
     length: usize,
 }
 
-impl<'s> Window<'s> {
+impl<K> Clone for Window<'_, K> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K> Copy for Window<'_, K> {}
+
+impl<'s, K> Window<'s, K> {
     pub fn len(self) -> usize {
         self.length
     }
 
     /// The keys, as few slices as possible.
-    pub fn parts(self) -> impl Iterator<Item = &'s [u64]> {
+    pub fn parts(self) -> impl Iterator<Item = &'s [K]> {
         let (mut position, mut left) = (self.start, self.length);
         iter::from_fn(move || {
             let run = left.min(self.keys.len() - position);

@@ -10,7 +10,12 @@
 pub mod circles;
 pub mod computations;
 pub mod keys;
+pub mod lanes;
+pub mod machine;
 pub mod maps;
+pub mod other_types;
 pub mod readers;
+pub mod report;
 pub mod slow_closures;
+pub mod stats;
 pub mod work;

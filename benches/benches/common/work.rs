@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use super::keys::{self, Window};
-use super::maps::{Map, Session};
+use super::maps::{Key, Map, Session, Sum, Value};
 
 /// How many writes share a session. One session for millions of writes would keep an epoch- or
 /// hazard-based map from freeing anything, which no program would do.
@@ -17,11 +17,11 @@ pub const WRITES_PER_SESSION: usize = 64;
 pub const BATCH: usize = 16;
 
 /// Looks every key up under one session.
-pub fn gets<M: Map>(map: &M, keys: Window<'_>) -> Duration {
+pub fn gets<K: Key, V: Value, M: Map<K, V>>(map: &M, keys: Window<'_, K>) -> Duration {
     let start = Instant::now();
     let session = map.session();
     let mut sum = 0_u64;
-    for &key in keys.parts().flatten() {
+    for key in keys.parts().flatten() {
         sum = sum.wrapping_add(session.get(key).unwrap_or(1));
     }
     black_box(sum);
@@ -51,13 +51,52 @@ pub fn replacements<M: Map>(map: &M, keys: Window<'_>) -> Duration {
     start.elapsed()
 }
 
+/// The same by what each map has for keys that it knows to be there.
+pub fn updates<M: Map>(map: &M, keys: Window<'_>) -> Duration {
+    let start = Instant::now();
+    let mut updated = 0;
+    for chunk in keys.parts().flat_map(|part| part.chunks(WRITES_PER_SESSION)) {
+        let session = map.session();
+        updated += chunk.iter().filter(|&key| session.update(key, !*key)).count();
+    }
+    let time = start.elapsed();
+    assert_eq!(updated, keys.len(), "{} lost a key", M::NAME);
+    time
+}
+
+/// Removes every key of a map that holds `keys`; filling and dropping it are not timed.
+pub fn drain<M: Map>(keys: &[u64]) -> Duration {
+    let map = M::new();
+    insert_all(&map, keys);
+    settle(&map, keys);
+    let start = Instant::now();
+    let mut removed = 0;
+    for chunk in keys.chunks(WRITES_PER_SESSION) {
+        let session = map.session();
+        removed += chunk.iter().filter(|key| session.remove(key)).count();
+    }
+    let time = start.elapsed();
+    assert_eq!(removed, keys.len(), "{} lost a key", M::NAME);
+    assert_eq!(map.session().sum_of_all(), Sum::default(), "{} kept a key", M::NAME);
+    time
+}
+
+/// Visits every entry of a map of [`keys::present`]`(entries)`.
+pub fn iterate<M: Map>(map: &M, entries: usize) -> Duration {
+    let start = Instant::now();
+    let sum = black_box(map.session().sum_of_all());
+    let time = start.elapsed();
+    assert_eq!(sum.entries, entries, "{} lost an entry, or showed one twice", M::NAME);
+    time
+}
+
 /// Removes every key, all present, and inserts it again.
 pub fn removals<M: Map>(map: &M, keys: Window<'_>) -> Duration {
     let start = Instant::now();
     for chunk in keys.parts().flat_map(|part| part.chunks(WRITES_PER_SESSION)) {
         let session = map.session();
         for &key in chunk {
-            black_box(session.remove(key));
+            black_box(session.remove(&key));
             black_box(session.insert(key, !key));
         }
     }
@@ -113,9 +152,9 @@ fn check<M: Map>(map: &M, entries: usize) {
     let hits = keys::Stream::hits(entries);
     let misses = keys::Stream::misses(entries);
     for &key in hits.window(hits.len() - ASKED, ASKED).parts().flatten() {
-        assert_eq!(session.get(key), Some(!key), "{} lost a key", M::NAME);
+        assert_eq!(session.get(&key), Some(!key), "{} lost a key", M::NAME);
     }
     for &key in misses.window(misses.len() - ASKED, ASKED).parts().flatten() {
-        assert_eq!(session.get(key), None, "{} holds a key that nobody inserted", M::NAME);
+        assert_eq!(session.get(&key), None, "{} holds a key that nobody inserted", M::NAME);
     }
 }

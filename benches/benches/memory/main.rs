@@ -11,6 +11,8 @@
 //! thousand sessions, so that epochs which maps share advance.
 //!
 //! Caches of readers follow: see `readers`.
+//!
+//! With `--json FILE`, the maps' numbers go into a file that `versus --from` reads.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -19,9 +21,14 @@ mod counting;
 mod readers;
 
 use std::env;
+use std::path::Path;
 
 use crate::common::keys;
-use crate::common::maps::{Binlock, DashMap, Flurry, Hashbrown, Map, Papaya, SccMap, Session};
+use crate::common::machine::Machine;
+use crate::common::maps::{
+    Binlock, DashMap, Flurry, Hashbrown, Map, Papaya, SccIndex, SccMap, Session, Sharded,
+};
+use crate::common::report::{Measure, Report, Row, Table};
 use crate::common::work;
 use crate::counting::{Bytes, Counting};
 
@@ -41,38 +48,66 @@ fn main() {
         return;
     }
     // All, or what is named.
-    let named: Vec<_> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let (mut named, mut json) = (Vec::new(), None);
+    let mut arguments = env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--json" => json = Some(arguments.next().expect("--json needs a file")),
+            option if option.starts_with('-') => {}
+            _ => named.push(argument),
+        }
+    }
     let wants = |part: &str| named.is_empty() || named.iter().any(|name| part.contains(name));
     if wants("maps") {
-        measure_maps();
+        let table = measure_maps();
+        if let Some(file) = json {
+            let report = Report { machine: Some(Machine::here()), tables: vec![table] };
+            report.write_json(Path::new(&file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        }
     }
     if wants("readers") {
         readers::measure_all();
     }
 }
 
-fn measure_maps() {
+fn measure_maps() -> Table {
     println!("bytes per entry, as requested / as set aside by the allocator");
     println!(
-        "  {:20}{:>18}{:>18}{:>18}{:>14}",
+        "  {:28}{:>18}{:>18}{:>18}{:>14}",
         "", "2^20, just filled", "2^20, settled", "worst settled", "at entries"
     );
-    measure::<Hashbrown>();
-    measure::<Binlock>();
-    measure::<DashMap>();
-    measure::<Papaya>();
-    measure::<Flurry>();
-    // Last, since it frees late, and through an epoch that all scc maps share.
-    measure::<SccMap>();
+    let rows = vec![
+        measure::<Hashbrown>(),
+        measure::<Binlock>(),
+        measure::<DashMap>(),
+        measure::<Sharded>(),
+        measure::<Papaya>(),
+        measure::<Flurry>(),
+        // Last, since they free late, and through an epoch that all scc maps share.
+        measure::<SccIndex>(),
+        measure::<SccMap>(),
+    ];
+    Table { workload: format!("memory/2^{}", ENTRIES.ilog2()), rounds: 1, rows }
 }
 
-fn measure<M: Map>() {
+fn measure<M: Map>() -> Row {
     let before = ALLOCATOR.live();
     let (filled, settled) = at_rest::<M>();
     wait_until_freed::<M>(before);
     let worst = worst::<M>();
     wait_until_freed::<M>(before);
-    println!("  {:20}{filled:>18}{settled:>18}{:>18}{:>14}", M::NAME, worst.bytes, worst.entries);
+    println!("  {:28}{filled:>18}{settled:>18}{:>18}{:>14}", M::NAME, worst.bytes, worst.entries);
+    Row {
+        contender: M::NAME.to_owned(),
+        measures: vec![
+            Measure::of("just filled, requested", &[filled.requested]),
+            Measure::of("just filled, set aside", &[filled.set_aside]),
+            Measure::of("settled, requested", &[settled.requested]),
+            Measure::of("settled, set aside", &[settled.set_aside]),
+            Measure::of("worst, requested", &[worst.bytes.requested]),
+            Measure::of("worst, set aside", &[worst.bytes.set_aside]),
+        ],
+    }
 }
 
 /// Bytes per entry right after the last insert, and settled.

@@ -5,17 +5,27 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::java;
+
 pub const USAGE: &str = "\
 usage: cargo bench -p binlock-benches --bench versus -- [OPTIONS]
   --quick            fewer and shorter rounds, maps up to 2^20
   --only TEXT        only workloads with TEXT in their name, as in get_hit or 2^20 or fill/2^24
   --peers TEXT,...   only peers with one of the TEXTs in their name (binlock is always there)
+  --java             Java's ConcurrentHashMap as well, where several threads are compared
   --rounds N         rounds of each comparison
   --slice-ms N       how long a map runs before the next has its turn; short slices and many
                      rounds help where others use the machine, as most slices are undisturbed
   --sizes N,...      maps of 2^N entries, as in 10,16,20,24
+  --threads N,...    with so many threads, where a workload is there for several numbers of them
+                     (in place of its own numbers; up to 64)
+  --mix-capacity N   the mixes' maps of a capacity of 2^N (conc-map-bench has 25)
   --memory-gib N     how much the maps of one comparison may take (default: half of what is free)
-  --json FILE        write the results to FILE as well";
+  --json FILE        write the results to FILE as well
+  --svg FOLDER       draw charts of the results into FOLDER
+  --markdown FILE    bring the tables in FILE up to the results (benches/README.md says how)
+  --from FILE,...    take the results from files that --json wrote, and run nothing
+  --plan             only say what would be run, and about how long it takes";
 
 pub struct Args {
     pub rounds: usize,
@@ -27,6 +37,16 @@ pub struct Args {
     pub threads_slice: Duration,
     pub memory: Option<usize>,
     pub json: Option<PathBuf>,
+    pub svg: Option<PathBuf>,
+    pub markdown: Option<PathBuf>,
+    /// Results to take instead of running anything.
+    pub from: Vec<PathBuf>,
+    /// Run nothing, and say what would be run.
+    pub plan: bool,
+    /// In place of the workloads' own numbers of threads.
+    pub threads: Option<Vec<usize>>,
+    pub mix_capacity: usize,
+    pub java: bool,
     only: Option<String>,
     peers: Option<Vec<String>>,
 }
@@ -40,6 +60,9 @@ impl Args {
         let mut rounds = None;
         let mut sizes = None;
         let mut slices = None;
+        let mut java = false;
+        let (mut svg, mut markdown, mut from, mut plan) = (None, None, Vec::new(), false);
+        let (mut threads, mut mix_capacity) = (None, None);
         let (mut memory, mut json, mut only, mut peers) = (None, None, None, None);
 
         let mut words = env::args().skip(1);
@@ -57,8 +80,17 @@ impl Args {
                 "--rounds" => rounds = Some(number(&value()?)?),
                 "--slice-ms" => slices = Some(number(&value()?)?).map(|time| (time, time)),
                 "--sizes" => sizes = Some(value()?.split(',').map(size).collect::<Result<_, _>>()?),
+                "--threads" => {
+                    threads = Some(value()?.split(',').map(threads_of).collect::<Result<_, _>>()?);
+                }
+                "--mix-capacity" => mix_capacity = Some(size(&value()?)?),
                 "--memory-gib" => memory = Some(number::<usize>(&value()?)? << 30),
                 "--json" => json = Some(PathBuf::from(value()?)),
+                "--svg" => svg = Some(PathBuf::from(value()?)),
+                "--markdown" => markdown = Some(PathBuf::from(value()?)),
+                "--from" => from = value()?.split(',').map(PathBuf::from).collect(),
+                "--java" => java = true,
+                "--plan" => plan = true,
                 _ => return Err(format!("unknown option {option}")),
             }
         }
@@ -66,19 +98,26 @@ impl Args {
             return Ok(None);
         }
 
-        let (slice, threads_slice) = slices.unwrap_or(if quick { (10, 40) } else { (30, 100) });
+        let (slice, threads_slice) = slices.unwrap_or(if quick { (8, 25) } else { (30, 100) });
         let default_sizes: &[usize] = if quick {
             &[1 << 10, 1 << 16, 1 << 20]
         } else {
             &[1 << 10, 1 << 16, 1 << 20, 1 << 24]
         };
         Ok(Some(Self {
-            rounds: rounds.unwrap_or(if quick { 7 } else { 25 }).max(1),
+            rounds: rounds.unwrap_or(if quick { 5 } else { 21 }).max(1),
             sizes: sizes.unwrap_or_else(|| default_sizes.to_vec()),
             slice: Duration::from_millis(slice),
             threads_slice: Duration::from_millis(threads_slice),
             memory,
             json,
+            svg,
+            markdown,
+            from,
+            plan,
+            java,
+            threads,
+            mix_capacity: mix_capacity.unwrap_or(if quick { 1 << 16 } else { 1 << 21 }),
             only,
             peers,
         }))
@@ -91,17 +130,32 @@ impl Args {
 
     /// Whether this map is to take part.
     pub fn invites(&self, name: &str) -> bool {
-        self.peers.as_ref().is_none_or(|peers| peers.iter().any(|text| name.contains(text)))
+        let asked_for = |peers: &Vec<String>| peers.iter().any(|text| name.contains(text));
+        // Java is there only when it has been asked for already.
+        name == java::NAME || self.peers.as_ref().is_none_or(asked_for)
     }
 
-    /// Rounds of what takes seconds rather than milliseconds.
-    pub fn long_rounds(&self) -> usize {
-        self.rounds.div_ceil(5).max(3)
+    /// Rounds of what is compared at many numbers of threads.
+    pub fn crowd_rounds(&self) -> usize {
+        self.rounds.div_ceil(2).max(3)
+    }
+
+    /// Rounds of what takes a good part of a second, and of what takes several.
+    pub fn long_rounds(&self, entries: usize) -> usize {
+        let of_rounds = if entries > 1 << 20 { 7 } else { 4 };
+        self.rounds.div_ceil(of_rounds).max(2)
     }
 }
 
 fn number<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("{text} is not a number that fits here"))
+}
+
+fn threads_of(text: &str) -> Result<usize, String> {
+    match number(text)? {
+        threads @ 1..=64 => Ok(threads),
+        _ => Err(format!("{text} threads: the benchmarks take 1 to 64")),
+    }
 }
 
 fn size(logarithm: &str) -> Result<usize, String> {

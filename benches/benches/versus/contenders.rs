@@ -52,23 +52,29 @@ impl<M: Compute> Computer for M {
 pub struct Entry<C: ?Sized> {
     pub name: &'static str,
     /// Builds the map with so many entries.
-    pub build: fn(usize) -> Box<C>,
+    pub build: Box<dyn Fn(usize) -> Box<C>>,
+}
+
+impl<C: ?Sized> Entry<C> {
+    pub fn new(name: &'static str, build: impl Fn(usize) -> Box<C> + 'static) -> Self {
+        Self { name, build: Box::new(build) }
+    }
 }
 
 impl Entry<dyn Reader> {
     pub fn reader<M: Map>() -> Self {
-        Self { name: M::NAME, build: |entries| Box::new(work::filled::<M>(entries)) }
+        Self::new(M::NAME, |entries| Box::new(work::filled::<M>(entries)))
     }
 }
 
 impl Entry<dyn Computer> {
     pub fn computer<M: Compute>() -> Self {
-        Self { name: M::NAME, build: |entries| Box::new(work::filled::<M>(entries)) }
+        Self::new(M::NAME, |entries| Box::new(work::filled::<M>(entries)))
     }
 }
 
 impl Entry<dyn Shared> {
     pub fn shared<M: Map + Sync>() -> Self {
-        Self { name: M::NAME, build: |entries| Box::new(work::filled::<M>(entries)) }
+        Self::new(M::NAME, |entries| Box::new(work::filled::<M>(entries)))
     }
 }

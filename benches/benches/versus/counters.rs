@@ -48,11 +48,10 @@ impl<M: Compute + Sync> Counter for Counting<M> {
 
 impl Entry<dyn Counter> {
     pub fn counter<M: Compute + Sync>() -> Self {
-        let build = |entries| -> Box<dyn Counter> {
+        Self::new(M::NAME, |entries| {
             let map = work::filled::<M>(entries);
             let total = AtomicU64::new(computations::total(&map, entries));
             Box::new(Counting { map, entries, total })
-        };
-        Self { name: M::NAME, build }
+        })
     }
 }

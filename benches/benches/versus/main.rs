@@ -11,23 +11,28 @@ mod common;
 mod args;
 mod contenders;
 mod counters;
+mod crowded;
+mod java;
 mod memory_budget;
 mod progress;
 mod readers;
-mod report;
+mod render;
 mod rounds;
-mod stats;
 mod threads;
 mod workloads;
 
+use std::error::Error;
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use mimalloc::MiMalloc;
 
 use crate::args::Args;
+use crate::common::machine::Machine;
+use crate::common::report::Report;
 use crate::progress::Progress;
-use crate::report::Report;
-use crate::workloads::Run;
+use crate::workloads::{Job, Run};
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
@@ -42,23 +47,73 @@ fn main() -> ExitCode {
         }
     };
 
-    let jobs = workloads::jobs(&args);
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), String> {
+    let report = match args.from.as_slice() {
+        [] => measure(args),
+        files => {
+            let mut all = Report::default();
+            for file in files {
+                all.append(Report::read_json(file).map_err(|error| of_file(file, &error))?);
+            }
+            all
+        }
+    };
+    if let Some(file) = &args.json {
+        report.write_json(file).map_err(|error| of_file(file, &error))?;
+    }
+    if let Some(folder) = &args.svg {
+        render::charts::write(&report, folder).map_err(|error| of_file(folder, &*error))?;
+    }
+    if let Some(file) = &args.markdown {
+        render::markdown::update(&report, file).map_err(|error| of_file(file, &error))?;
+    }
+    Ok(())
+}
+
+fn of_file(file: &Path, error: &dyn Error) -> String {
+    format!("{}: {error}", file.display())
+}
+
+fn measure(args: &Args) -> Report {
+    let jobs = workloads::jobs(args);
+    if args.plan {
+        plan(&jobs);
+        return Report::default();
+    }
     let mut run = Run {
         progress: Progress::new(jobs.iter().map(|job| job.cost).sum()),
-        report: Report::default(),
-        args: &args,
+        report: Report {
+            machine: Some(Machine { java: java_of(args), ..Machine::here() }),
+            ..Report::default()
+        },
+        args,
     };
     for job in jobs {
         run.progress.begin(&job.name, job.cost);
         (job.run)(&mut run);
     }
     run.progress.finish();
+    run.report
+}
 
-    if let Some(file) = &args.json
-        && let Err(error) = run.report.write_json(file)
-    {
-        eprintln!("{}: {error}", file.display());
-        return ExitCode::FAILURE;
+fn java_of(args: &Args) -> String {
+    if args.java { java::version().unwrap_or_default() } else { String::new() }
+}
+
+/// What would be run, and about how long each takes.
+fn plan(jobs: &[Job]) {
+    for Job { name, cost, .. } in jobs {
+        println!("{:7.1} s  {name}", cost.as_secs_f64());
     }
-    ExitCode::SUCCESS
+    let total: Duration = jobs.iter().map(|job| job.cost).sum();
+    println!("{:7.1} min", total.as_secs_f64() / 60.0);
 }

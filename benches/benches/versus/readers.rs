@@ -54,10 +54,9 @@ impl<C: Readers> FullOfReaders for Churned<C> {
 
 impl Entry<dyn OpenReaders> {
     fn open_readers<C: Readers>() -> Self {
-        let build = |entries| -> Box<dyn OpenReaders> {
+        Self::new(C::NAME, |entries| {
             Box::new(AllOpen { cache: work::all_open::<C>(entries), entries })
-        };
-        Self { name: C::NAME, build }
+        })
     }
 
     pub fn all() -> Vec<Self> {
@@ -73,11 +72,10 @@ impl Entry<dyn OpenReaders> {
 
 impl Entry<dyn FullOfReaders> {
     fn full_of_readers<C: Readers>() -> Self {
-        let build = |_capacity| -> Box<dyn FullOfReaders> {
+        Self::new(C::NAME, |_capacity| {
             let unseen = work::Unseen::default();
             Box::new(Churned { cache: work::churned::<C>(&work::stream_of_mix(), &unseen), unseen })
-        };
-        Self { name: C::NAME, build }
+        })
     }
 
     /// Of [`work::CAPACITY`], whatever else is asked for.

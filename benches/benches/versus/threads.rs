@@ -1,4 +1,4 @@
-//! Slices with several threads: a fixed time, operations counted.
+//! Slices with several threads: a fixed time, operations counted, or fixed work, time taken.
 
 use std::hint::black_box;
 use std::sync::Barrier;
@@ -52,7 +52,7 @@ struct Shift {
 pub fn run<M: Map + Sync>(map: &M, load: Load, crowd: &Crowd<'_>) -> Work {
     match load {
         Load::Reads => drive(map, crowd, |session, keys| {
-            keys.iter().filter_map(|&key| session.get(key)).fold(0, u64::wrapping_add)
+            keys.iter().filter_map(|key| session.get(key)).fold(0, u64::wrapping_add)
         }),
         Load::Replacements => drive(map, crowd, |session, keys| {
             keys.iter().map(|&key| u64::from(session.insert(key, !key))).sum()
@@ -61,7 +61,7 @@ pub fn run<M: Map + Sync>(map: &M, load: Load, crowd: &Crowd<'_>) -> Work {
             let mut sum = 0;
             for (turn, &key) in keys.iter().enumerate() {
                 sum ^= match turn % 2 {
-                    0 => session.get(key).unwrap_or(1),
+                    0 => session.get(&key).unwrap_or(1),
                     _ => u64::from(session.insert(key, !key)),
                 };
             }
@@ -87,32 +87,52 @@ pub fn drive_each<S: Send>(
     new: impl Fn() -> S + Sync,
     work: impl Fn(&mut S, &[u64]) -> u64 + Sync,
 ) -> (Work, Vec<S>) {
-    let barrier = Barrier::new(crowd.threads + 1);
-    let stop = AtomicBool::new(false);
-
-    let thread = |number: usize| {
-        let mut position = crowd.start + number * (crowd.keys.len() / crowd.threads);
+    let prepare =
+        |number: usize| (crowd.start + number * (crowd.keys.len() / crowd.threads), new());
+    let shift = |(position, state): &mut (usize, S), over: &AtomicBool| {
         let mut operations = 0;
-        let mut state = new();
-        barrier.wait();
-        let begin = Instant::now();
-        while !stop.load(Ordering::Relaxed) {
-            for keys in crowd.keys.window(position, WRITES_PER_SESSION).parts() {
-                black_box(work(&mut state, keys));
+        while !over.load(Ordering::Relaxed) {
+            for keys in crowd.keys.window(*position, WRITES_PER_SESSION).parts() {
+                black_box(work(state, keys));
             }
-            position += WRITES_PER_SESSION;
+            *position += WRITES_PER_SESSION;
             operations += WRITES_PER_SESSION;
         }
+        operations
+    };
+    let (work, states) = shifts(crowd.threads, Some(crowd.time), prepare, shift);
+    (work, states.into_iter().map(|(_, state)| state).collect())
+}
+
+/// Has each thread `prepare` a state, by its number, and then do its `shift`, all of them at the
+/// same time; a shift gives the number of its operations. Where there is a `time`, the shifts are
+/// told when it is over.
+pub fn shifts<S: Send>(
+    threads: usize,
+    time: Option<Duration>,
+    prepare: impl Fn(usize) -> S + Sync,
+    shift: impl Fn(&mut S, &AtomicBool) -> usize + Sync,
+) -> (Work, Vec<S>) {
+    let barrier = Barrier::new(threads + 1);
+    let over = AtomicBool::new(false);
+
+    let thread = |number: usize| {
+        let mut state = prepare(number);
+        barrier.wait();
+        let begin = Instant::now();
+        let operations = shift(&mut state, &over);
         (Shift { begin, end: Instant::now(), operations }, state)
     };
 
     let (shifts, states): (Vec<Shift>, Vec<S>) = thread::scope(|scope| {
         let thread = &thread;
         let handles: Vec<_> =
-            (0..crowd.threads).map(|number| scope.spawn(move || thread(number))).collect();
+            (0..threads).map(|number| scope.spawn(move || thread(number))).collect();
         barrier.wait();
-        thread::sleep(crowd.time);
-        stop.store(true, Ordering::Relaxed);
+        if let Some(time) = time {
+            thread::sleep(time);
+            over.store(true, Ordering::Relaxed);
+        }
         handles.into_iter().map(|handle| handle.join().expect("no map panics")).unzip()
     });
 

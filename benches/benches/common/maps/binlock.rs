@@ -3,18 +3,18 @@
 use ahash::RandomState;
 use binlock::{HashMap, Pinned};
 
-use super::{Compute, Map, Session, hasher, increased};
+use super::{Compute, Key, Map, Session, Sum, Value, hasher, increased};
 use crate::common::work::BATCH;
 
-pub struct Binlock(HashMap<u64, u64, RandomState>);
+pub struct Binlock<K = u64, V = u64>(HashMap<K, V, RandomState>);
 
-impl Map for Binlock {
+impl<K: Key, V: Value> Map<K, V> for Binlock<K, V> {
     const NAME: &'static str = "binlock";
 
-    type Session<'m> = Pinned<'m, u64, u64, RandomState>;
+    type Session<'m> = Pinned<'m, K, V, RandomState>;
 
-    fn new() -> Self {
-        Self(HashMap::with_hasher(hasher()))
+    fn with_capacity(entries: usize) -> Self {
+        Self(HashMap::with_capacity_and_hasher(entries, hasher()))
     }
 
     #[inline(always)]
@@ -27,25 +27,38 @@ impl Map for Binlock {
     }
 }
 
-impl Session for Pinned<'_, u64, u64, RandomState> {
+impl<K: Key, V: Value> Session<K, V> for Pinned<'_, K, V, RandomState> {
     #[inline(always)]
-    fn get(&self, key: u64) -> Option<u64> {
-        self.get(&key).copied()
+    fn get(&self, key: &K) -> Option<u64> {
+        self.get(key).map(V::digest)
     }
 
     #[inline(always)]
-    fn insert(&self, key: u64, value: u64) -> bool {
+    fn insert(&self, key: K, value: V) -> bool {
         self.insert(key, value).is_some()
     }
 
     #[inline(always)]
-    fn remove(&self, key: u64) -> bool {
-        self.remove(&key).is_some()
+    fn update(&self, key: &K, value: V) -> bool {
+        self.replace(key.clone(), value).is_some()
     }
 
     #[inline(always)]
-    fn sum_of_batch(&self, keys: &[u64; BATCH]) -> u64 {
-        self.get_many(keys.each_ref()).into_iter().flatten().fold(0, |sum, v| sum.wrapping_add(*v))
+    fn remove(&self, key: &K) -> bool {
+        self.remove(key).is_some()
+    }
+
+    #[inline(always)]
+    fn sum_of_all(&self) -> Sum {
+        Sum::of(self.values())
+    }
+
+    #[inline(always)]
+    fn sum_of_batch(&self, keys: &[K; BATCH]) -> u64 {
+        self.get_many(keys.each_ref())
+            .into_iter()
+            .flatten()
+            .fold(0, |sum, v| sum.wrapping_add(v.digest()))
     }
 }
 
@@ -73,8 +86,8 @@ impl Map for BinlockMerge {
 
     type Session<'m> = <Binlock as Map>::Session<'m>;
 
-    fn new() -> Self {
-        Self(Binlock::new())
+    fn with_capacity(entries: usize) -> Self {
+        Self(Binlock::with_capacity(entries))
     }
 
     #[inline(always)]
@@ -101,15 +114,15 @@ impl Compute for BinlockMerge {
     }
 }
 
-pub struct BinlockEach(HashMap<u64, u64, RandomState>);
+pub struct BinlockEach<K = u64, V = u64>(HashMap<K, V, RandomState>);
 
-impl Map for BinlockEach {
+impl<K: Key, V: Value> Map<K, V> for BinlockEach<K, V> {
     const NAME: &'static str = "binlock, pin each";
 
-    type Session<'m> = &'m HashMap<u64, u64, RandomState>;
+    type Session<'m> = &'m HashMap<K, V, RandomState>;
 
-    fn new() -> Self {
-        Self(HashMap::with_hasher(hasher()))
+    fn with_capacity(entries: usize) -> Self {
+        Self(HashMap::with_capacity_and_hasher(entries, hasher()))
     }
 
     #[inline(always)]
@@ -122,26 +135,36 @@ impl Map for BinlockEach {
     }
 }
 
-impl Session for &HashMap<u64, u64, RandomState> {
+impl<K: Key, V: Value> Session<K, V> for &HashMap<K, V, RandomState> {
     #[inline(always)]
-    fn get(&self, key: u64) -> Option<u64> {
-        HashMap::get(self, &key).map(|value| *value)
+    fn get(&self, key: &K) -> Option<u64> {
+        HashMap::get(self, key).map(|value| value.digest())
     }
 
     #[inline(always)]
-    fn insert(&self, key: u64, value: u64) -> bool {
+    fn insert(&self, key: K, value: V) -> bool {
         HashMap::insert(self, key, value).is_some()
     }
 
     #[inline(always)]
-    fn remove(&self, key: u64) -> bool {
-        HashMap::remove(self, &key).is_some()
+    fn update(&self, key: &K, value: V) -> bool {
+        HashMap::replace(self, key.clone(), value).is_some()
     }
 
     #[inline(always)]
-    fn sum_of_batch(&self, keys: &[u64; BATCH]) -> u64 {
+    fn remove(&self, key: &K) -> bool {
+        HashMap::remove(self, key).is_some()
+    }
+
+    #[inline(always)]
+    fn sum_of_all(&self) -> Sum {
+        Sum::of(self.pin().values())
+    }
+
+    #[inline(always)]
+    fn sum_of_batch(&self, keys: &[K; BATCH]) -> u64 {
         let values = HashMap::get_many(self, keys.each_ref());
-        values.into_iter().flatten().fold(0, |sum, v| sum.wrapping_add(*v))
+        values.into_iter().flatten().fold(0, |sum, v| sum.wrapping_add(v.digest()))
     }
 }
 

@@ -2,17 +2,17 @@
 
 use ahash::RandomState;
 
-use super::{Compute, Map, Session, hasher, increased};
+use super::{Compute, Key, Map, Session, Sum, Value, hasher, increased};
 
-pub struct DashMap(dashmap::DashMap<u64, u64, RandomState>);
+pub struct DashMap<K: Key = u64, V: Value = u64>(dashmap::DashMap<K, V, RandomState>);
 
-impl Map for DashMap {
+impl<K: Key, V: Value> Map<K, V> for DashMap<K, V> {
     const NAME: &'static str = "dashmap";
 
-    type Session<'m> = &'m dashmap::DashMap<u64, u64, RandomState>;
+    type Session<'m> = &'m dashmap::DashMap<K, V, RandomState>;
 
-    fn new() -> Self {
-        Self(dashmap::DashMap::with_hasher(hasher()))
+    fn with_capacity(entries: usize) -> Self {
+        Self(dashmap::DashMap::with_capacity_and_hasher(entries, hasher()))
     }
 
     #[inline(always)]
@@ -21,20 +21,32 @@ impl Map for DashMap {
     }
 }
 
-impl Session for &dashmap::DashMap<u64, u64, RandomState> {
+impl<K: Key, V: Value> Session<K, V> for &dashmap::DashMap<K, V, RandomState> {
     #[inline(always)]
-    fn get(&self, key: u64) -> Option<u64> {
-        dashmap::DashMap::get(self, &key).map(|entry| *entry)
+    fn get(&self, key: &K) -> Option<u64> {
+        dashmap::DashMap::get(self, key).map(|entry| entry.digest())
     }
 
     #[inline(always)]
-    fn insert(&self, key: u64, value: u64) -> bool {
+    fn insert(&self, key: K, value: V) -> bool {
         dashmap::DashMap::insert(self, key, value).is_some()
     }
 
     #[inline(always)]
-    fn remove(&self, key: u64) -> bool {
-        dashmap::DashMap::remove(self, &key).is_some()
+    fn update(&self, key: &K, value: V) -> bool {
+        self.get_mut(key).map(|mut old| *old = value).is_some()
+    }
+
+    #[inline(always)]
+    fn remove(&self, key: &K) -> bool {
+        dashmap::DashMap::remove(self, key).is_some()
+    }
+
+    #[inline(always)]
+    fn sum_of_all(&self) -> Sum {
+        let mut sum = Sum::default();
+        self.iter().for_each(|entry| sum.add(entry.value()));
+        sum
     }
 }
 

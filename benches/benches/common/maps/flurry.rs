@@ -1,19 +1,19 @@
 //! flurry, with a guard held by the session or one for each operation.
 
 use ahash::RandomState;
-use flurry::HashMapRef;
+use flurry::{HashMap, HashMapRef};
 
-use super::{Map, Session, hasher};
+use super::{Key, Map, Session, Sum, Value, hasher};
 
-pub struct Flurry(flurry::HashMap<u64, u64, RandomState>);
+pub struct Flurry<K: Key = u64, V: Value = u64>(HashMap<K, V, RandomState>);
 
-impl Map for Flurry {
+impl<K: Key, V: Value> Map<K, V> for Flurry<K, V> {
     const NAME: &'static str = "flurry";
 
-    type Session<'m> = HashMapRef<'m, u64, u64, RandomState>;
+    type Session<'m> = HashMapRef<'m, K, V, RandomState>;
 
-    fn new() -> Self {
-        Self(flurry::HashMap::with_hasher(hasher()))
+    fn with_capacity(entries: usize) -> Self {
+        Self(HashMap::with_capacity_and_hasher(entries, hasher()))
     }
 
     #[inline(always)]
@@ -22,32 +22,42 @@ impl Map for Flurry {
     }
 }
 
-impl Session for HashMapRef<'_, u64, u64, RandomState> {
+impl<K: Key, V: Value> Session<K, V> for HashMapRef<'_, K, V, RandomState> {
     #[inline(always)]
-    fn get(&self, key: u64) -> Option<u64> {
-        self.get(&key).copied()
+    fn get(&self, key: &K) -> Option<u64> {
+        self.get(key).map(V::digest)
     }
 
     #[inline(always)]
-    fn insert(&self, key: u64, value: u64) -> bool {
+    fn insert(&self, key: K, value: V) -> bool {
         self.insert(key, value).is_some()
     }
 
     #[inline(always)]
-    fn remove(&self, key: u64) -> bool {
-        self.remove(&key).is_some()
+    fn update(&self, key: &K, value: V) -> bool {
+        self.compute_if_present(key, |_, _| Some(value)).is_some()
+    }
+
+    #[inline(always)]
+    fn remove(&self, key: &K) -> bool {
+        self.remove(key).is_some()
+    }
+
+    #[inline(always)]
+    fn sum_of_all(&self) -> Sum {
+        Sum::of(self.values())
     }
 }
 
-pub struct FlurryEach(flurry::HashMap<u64, u64, RandomState>);
+pub struct FlurryEach<K: Key = u64, V: Value = u64>(HashMap<K, V, RandomState>);
 
-impl Map for FlurryEach {
+impl<K: Key, V: Value> Map<K, V> for FlurryEach<K, V> {
     const NAME: &'static str = "flurry, pin each";
 
-    type Session<'m> = &'m flurry::HashMap<u64, u64, RandomState>;
+    type Session<'m> = &'m HashMap<K, V, RandomState>;
 
-    fn new() -> Self {
-        Self(flurry::HashMap::with_hasher(hasher()))
+    fn with_capacity(entries: usize) -> Self {
+        Self(HashMap::with_capacity_and_hasher(entries, hasher()))
     }
 
     #[inline(always)]
@@ -56,19 +66,29 @@ impl Map for FlurryEach {
     }
 }
 
-impl Session for &flurry::HashMap<u64, u64, RandomState> {
+impl<K: Key, V: Value> Session<K, V> for &HashMap<K, V, RandomState> {
     #[inline(always)]
-    fn get(&self, key: u64) -> Option<u64> {
-        self.pin().get(&key).copied()
+    fn get(&self, key: &K) -> Option<u64> {
+        self.pin().get(key).map(V::digest)
     }
 
     #[inline(always)]
-    fn insert(&self, key: u64, value: u64) -> bool {
+    fn insert(&self, key: K, value: V) -> bool {
         self.pin().insert(key, value).is_some()
     }
 
     #[inline(always)]
-    fn remove(&self, key: u64) -> bool {
-        self.pin().remove(&key).is_some()
+    fn update(&self, key: &K, value: V) -> bool {
+        Session::update(&self.pin(), key, value)
+    }
+
+    #[inline(always)]
+    fn remove(&self, key: &K) -> bool {
+        self.pin().remove(key).is_some()
+    }
+
+    #[inline(always)]
+    fn sum_of_all(&self) -> Sum {
+        Sum::of(self.pin().values())
     }
 }

@@ -1,4 +1,5 @@
-//! The maps, each behind the same interface, all `u64` to `u64` and with the same hasher.
+//! The maps, each behind the same interface and with the same hasher; `u64` to `u64` unless a
+//! workload says otherwise.
 //!
 //! Generic and inlined throughout, so that what is timed is the map and not its adapter.
 //!
@@ -14,6 +15,8 @@ mod moka;
 mod mutex;
 mod papaya;
 mod scc;
+mod sharded;
+mod types;
 
 use ahash::RandomState;
 
@@ -25,18 +28,25 @@ pub use self::moka::Moka;
 pub use self::mutex::StdMutex;
 pub use self::papaya::{Papaya, PapayaEach};
 pub use self::scc::{SccIndex, SccIndexEach, SccMap};
+pub use self::sharded::Sharded;
+pub use self::types::{Key, Large, Value};
 use super::work::BATCH;
 
 /// A map under test.
-pub trait Map: Sized + 'static {
+pub trait Map<K: Key = u64, V: Value = u64>: Sized + 'static {
     /// What reports call it.
     const NAME: &'static str;
 
     /// What one thread holds for several operations in a row.
-    type Session<'m>: Session;
+    type Session<'m>: Session<K, V>;
 
     /// An empty map, of the capacity that its own crate starts with.
-    fn new() -> Self;
+    fn new() -> Self {
+        Self::with_capacity(0)
+    }
+
+    /// An empty map that has been asked for room for so many entries.
+    fn with_capacity(entries: usize) -> Self;
 
     fn session(&self) -> Self::Session<'_>;
 
@@ -45,19 +55,56 @@ pub trait Map: Sized + 'static {
 }
 
 /// The operations of a map. Results say no more than all maps can tell.
-pub trait Session {
-    fn get(&self, key: u64) -> Option<u64>;
+pub trait Session<K: Key = u64, V: Value = u64> {
+    /// The [`digest`](Value::digest) of the key's value.
+    fn get(&self, key: &K) -> Option<u64>;
 
     /// Inserts the key or replaces its value; true where there was a value.
-    fn insert(&self, key: u64, value: u64) -> bool;
+    fn insert(&self, key: K, value: V) -> bool;
+
+    /// Inserts a key that is not there, by what the map has for that; true unless it was there.
+    #[inline(always)]
+    fn insert_new(&self, key: K, value: V) -> bool {
+        !self.insert(key, value)
+    }
+
+    /// Gives a key that is there a new value, by what the map has for that: in place, where values
+    /// can be changed in place. False where the key is absent, and stays so.
+    fn update(&self, key: &K, value: V) -> bool;
 
     /// True where there was a value.
-    fn remove(&self, key: u64) -> bool;
+    fn remove(&self, key: &K) -> bool;
+
+    /// Visits every entry.
+    fn sum_of_all(&self) -> Sum;
 
     /// The sum of the keys' values: one batched look-up where the map has one.
     #[inline(always)]
-    fn sum_of_batch(&self, keys: &[u64; BATCH]) -> u64 {
-        keys.iter().filter_map(|&key| self.get(key)).fold(0, u64::wrapping_add)
+    fn sum_of_batch(&self, keys: &[K; BATCH]) -> u64 {
+        keys.iter().filter_map(|key| self.get(key)).fold(0, u64::wrapping_add)
+    }
+}
+
+/// What an iteration came across.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum {
+    pub entries: usize,
+    /// Of the values' digests.
+    pub digests: u64,
+}
+
+impl Sum {
+    #[inline(always)]
+    pub fn add(&mut self, value: &impl Value) {
+        self.entries += 1;
+        self.digests = self.digests.wrapping_add(value.digest());
+    }
+
+    #[inline(always)]
+    fn of<'v, V: Value>(values: impl Iterator<Item = &'v V>) -> Self {
+        let mut sum = Self::default();
+        values.for_each(|value| sum.add(value));
+        sum
     }
 }
 

@@ -1,8 +1,9 @@
 //! moka's `Cache`, without bounds: it never evicts, and is here for its single flight.
 
 use ahash::RandomState;
+use moka::ops::compute::{CompResult, Op};
 
-use super::{Compute, Map, Session, hasher, increased};
+use super::{Compute, Map, Session, Sum, hasher, increased};
 
 type Cache = moka::sync::Cache<u64, u64, RandomState>;
 
@@ -13,8 +14,9 @@ impl Map for Moka {
 
     type Session<'m> = &'m Cache;
 
-    fn new() -> Self {
-        Self(moka::sync::Cache::builder().build_with_hasher(hasher()))
+    fn with_capacity(entries: usize) -> Self {
+        let builder = moka::sync::Cache::builder().initial_capacity(entries);
+        Self(builder.build_with_hasher(hasher()))
     }
 
     #[inline(always)]
@@ -29,8 +31,8 @@ impl Map for Moka {
 
 impl Session for &Cache {
     #[inline(always)]
-    fn get(&self, key: u64) -> Option<u64> {
-        Cache::get(self, &key)
+    fn get(&self, key: &u64) -> Option<u64> {
+        Cache::get(self, key)
     }
 
     /// `Cache::insert` does not tell what was there, so it is asked before.
@@ -42,8 +44,20 @@ impl Session for &Cache {
     }
 
     #[inline(always)]
-    fn remove(&self, key: u64) -> bool {
-        Cache::remove(self, &key).is_some()
+    fn update(&self, key: &u64, value: u64) -> bool {
+        let f = |entry: Option<_>| entry.map_or(Op::Nop, |_| Op::Put(value));
+        matches!(self.entry(*key).and_compute_with(f), CompResult::ReplacedWith(_))
+    }
+
+    #[inline(always)]
+    fn remove(&self, key: &u64) -> bool {
+        Cache::remove(self, key).is_some()
+    }
+
+    fn sum_of_all(&self) -> Sum {
+        let mut sum = Sum::default();
+        self.iter().for_each(|(_, value)| sum.add(&value));
+        sum
     }
 }
 

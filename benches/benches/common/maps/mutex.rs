@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use ahash::RandomState;
 
-use super::{Compute, Map, Session, hasher, increased};
+use super::{Compute, Map, Session, Sum, hasher, increased};
 
 type Locked = Mutex<HashMap<u64, u64, RandomState>>;
 
@@ -22,8 +22,8 @@ impl Map for StdMutex {
     /// Each operation locks.
     type Session<'m> = &'m Locked;
 
-    fn new() -> Self {
-        Self(Mutex::new(HashMap::with_hasher(hasher())))
+    fn with_capacity(entries: usize) -> Self {
+        Self(Mutex::new(HashMap::with_capacity_and_hasher(entries, hasher())))
     }
 
     #[inline(always)]
@@ -34,8 +34,8 @@ impl Map for StdMutex {
 
 impl Session for &Locked {
     #[inline(always)]
-    fn get(&self, key: u64) -> Option<u64> {
-        lock(self).get(&key).copied()
+    fn get(&self, key: &u64) -> Option<u64> {
+        lock(self).get(key).copied()
     }
 
     #[inline(always)]
@@ -44,8 +44,17 @@ impl Session for &Locked {
     }
 
     #[inline(always)]
-    fn remove(&self, key: u64) -> bool {
-        lock(self).remove(&key).is_some()
+    fn update(&self, key: &u64, value: u64) -> bool {
+        lock(self).get_mut(key).map(|old| *old = value).is_some()
+    }
+
+    #[inline(always)]
+    fn remove(&self, key: &u64) -> bool {
+        lock(self).remove(key).is_some()
+    }
+
+    fn sum_of_all(&self) -> Sum {
+        Sum::of(lock(self).values())
     }
 }
 

@@ -1,19 +1,19 @@
 //! papaya, with a guard held by the session or one for each operation.
 
 use ahash::RandomState;
-use papaya::{HashMapRef, LocalGuard, Operation};
+use papaya::{HashMap, HashMapRef, LocalGuard, Operation};
 
-use super::{Compute, Map, Session, hasher, increased};
+use super::{Compute, Key, Map, Session, Sum, Value, hasher, increased};
 
-pub struct Papaya(papaya::HashMap<u64, u64, RandomState>);
+pub struct Papaya<K = u64, V = u64>(HashMap<K, V, RandomState>);
 
-impl Map for Papaya {
+impl<K: Key, V: Value> Map<K, V> for Papaya<K, V> {
     const NAME: &'static str = "papaya";
 
-    type Session<'m> = HashMapRef<'m, u64, u64, RandomState, LocalGuard<'m>>;
+    type Session<'m> = HashMapRef<'m, K, V, RandomState, LocalGuard<'m>>;
 
-    fn new() -> Self {
-        Self(papaya::HashMap::with_hasher(hasher()))
+    fn with_capacity(entries: usize) -> Self {
+        Self(HashMap::with_capacity_and_hasher(entries, hasher()))
     }
 
     #[inline(always)]
@@ -22,20 +22,31 @@ impl Map for Papaya {
     }
 }
 
-impl Session for HashMapRef<'_, u64, u64, RandomState, LocalGuard<'_>> {
+impl<K: Key, V: Value> Session<K, V> for HashMapRef<'_, K, V, RandomState, LocalGuard<'_>> {
     #[inline(always)]
-    fn get(&self, key: u64) -> Option<u64> {
-        self.get(&key).copied()
+    fn get(&self, key: &K) -> Option<u64> {
+        self.get(key).map(V::digest)
     }
 
     #[inline(always)]
-    fn insert(&self, key: u64, value: u64) -> bool {
+    fn insert(&self, key: K, value: V) -> bool {
         self.insert(key, value).is_some()
     }
 
     #[inline(always)]
-    fn remove(&self, key: u64) -> bool {
-        self.remove(&key).is_some()
+    fn update(&self, key: &K, value: V) -> bool {
+        // Its closure may be run again, so the value must outlive it.
+        self.update(key.clone(), |_| value.clone()).is_some()
+    }
+
+    #[inline(always)]
+    fn remove(&self, key: &K) -> bool {
+        self.remove(key).is_some()
+    }
+
+    #[inline(always)]
+    fn sum_of_all(&self) -> Sum {
+        Sum::of(self.values())
     }
 }
 
@@ -59,15 +70,15 @@ impl Compute for Papaya {
     }
 }
 
-pub struct PapayaEach(papaya::HashMap<u64, u64, RandomState>);
+pub struct PapayaEach<K = u64, V = u64>(HashMap<K, V, RandomState>);
 
-impl Map for PapayaEach {
+impl<K: Key, V: Value> Map<K, V> for PapayaEach<K, V> {
     const NAME: &'static str = "papaya, pin each";
 
-    type Session<'m> = &'m papaya::HashMap<u64, u64, RandomState>;
+    type Session<'m> = &'m HashMap<K, V, RandomState>;
 
-    fn new() -> Self {
-        Self(papaya::HashMap::with_hasher(hasher()))
+    fn with_capacity(entries: usize) -> Self {
+        Self(HashMap::with_capacity_and_hasher(entries, hasher()))
     }
 
     #[inline(always)]
@@ -76,20 +87,30 @@ impl Map for PapayaEach {
     }
 }
 
-impl Session for &papaya::HashMap<u64, u64, RandomState> {
+impl<K: Key, V: Value> Session<K, V> for &HashMap<K, V, RandomState> {
     #[inline(always)]
-    fn get(&self, key: u64) -> Option<u64> {
-        self.pin().get(&key).copied()
+    fn get(&self, key: &K) -> Option<u64> {
+        self.pin().get(key).map(V::digest)
     }
 
     #[inline(always)]
-    fn insert(&self, key: u64, value: u64) -> bool {
+    fn insert(&self, key: K, value: V) -> bool {
         self.pin().insert(key, value).is_some()
     }
 
     #[inline(always)]
-    fn remove(&self, key: u64) -> bool {
-        self.pin().remove(&key).is_some()
+    fn update(&self, key: &K, value: V) -> bool {
+        Session::update(&self.pin(), key, value)
+    }
+
+    #[inline(always)]
+    fn remove(&self, key: &K) -> bool {
+        self.pin().remove(key).is_some()
+    }
+
+    #[inline(always)]
+    fn sum_of_all(&self) -> Sum {
+        Sum::of(self.pin().values())
     }
 }
 

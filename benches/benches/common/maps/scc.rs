@@ -4,17 +4,17 @@ use ahash::RandomState;
 use scc::Guard;
 use scc::hash_index::Entry;
 
-use super::{Compute, Map, Session, hasher, increased};
+use super::{Compute, Key, Map, Session, Sum, Value, hasher, increased};
 
-pub struct SccMap(scc::HashMap<u64, u64, RandomState>);
+pub struct SccMap<K: Key = u64, V: Value = u64>(scc::HashMap<K, V, RandomState>);
 
-impl Map for SccMap {
+impl<K: Key, V: Value> Map<K, V> for SccMap<K, V> {
     const NAME: &'static str = "scc HashMap";
 
-    type Session<'m> = &'m scc::HashMap<u64, u64, RandomState>;
+    type Session<'m> = &'m scc::HashMap<K, V, RandomState>;
 
-    fn new() -> Self {
-        Self(scc::HashMap::with_hasher(hasher()))
+    fn with_capacity(entries: usize) -> Self {
+        Self(scc::HashMap::with_capacity_and_hasher(entries, hasher()))
     }
 
     #[inline(always)]
@@ -23,20 +23,40 @@ impl Map for SccMap {
     }
 }
 
-impl Session for &scc::HashMap<u64, u64, RandomState> {
+impl<K: Key, V: Value> Session<K, V> for &scc::HashMap<K, V, RandomState> {
     #[inline(always)]
-    fn get(&self, key: u64) -> Option<u64> {
-        self.read_sync(&key, |_, value| *value)
+    fn get(&self, key: &K) -> Option<u64> {
+        self.read_sync(key, |_, value| value.digest())
     }
 
     #[inline(always)]
-    fn insert(&self, key: u64, value: u64) -> bool {
+    fn insert(&self, key: K, value: V) -> bool {
         self.upsert_sync(key, value).is_some()
     }
 
     #[inline(always)]
-    fn remove(&self, key: u64) -> bool {
-        self.remove_sync(&key).is_some()
+    fn insert_new(&self, key: K, value: V) -> bool {
+        self.insert_sync(key, value).is_ok()
+    }
+
+    #[inline(always)]
+    fn update(&self, key: &K, value: V) -> bool {
+        self.update_sync(key, |_, old| *old = value).is_some()
+    }
+
+    #[inline(always)]
+    fn remove(&self, key: &K) -> bool {
+        self.remove_sync(key).is_some()
+    }
+
+    #[inline(always)]
+    fn sum_of_all(&self) -> Sum {
+        let mut sum = Sum::default();
+        self.iter_sync(|_, value| {
+            sum.add(value);
+            true
+        });
+        sum
     }
 }
 
@@ -53,17 +73,17 @@ impl Compute for SccMap {
     }
 }
 
-type Index = scc::HashIndex<u64, u64, RandomState>;
+type Index<K, V> = scc::HashIndex<K, V, RandomState>;
 
-pub struct SccIndex(Index);
+pub struct SccIndex<K: Key = u64, V: Value = u64>(Index<K, V>);
 
-impl Map for SccIndex {
+impl<K: Key, V: Value> Map<K, V> for SccIndex<K, V> {
     const NAME: &'static str = "scc HashIndex";
 
-    type Session<'m> = SccIndexSession<'m>;
+    type Session<'m> = SccIndexSession<'m, K, V>;
 
-    fn new() -> Self {
-        Self(scc::HashIndex::with_hasher(hasher()))
+    fn with_capacity(entries: usize) -> Self {
+        Self(scc::HashIndex::with_capacity_and_hasher(entries, hasher()))
     }
 
     #[inline(always)]
@@ -72,37 +92,52 @@ impl Map for SccIndex {
     }
 }
 
-pub struct SccIndexSession<'m> {
-    index: &'m Index,
+pub struct SccIndexSession<'m, K: Key, V: Value> {
+    index: &'m Index<K, V>,
     guard: Guard,
 }
 
-impl Session for SccIndexSession<'_> {
+impl<K: Key, V: Value> Session<K, V> for SccIndexSession<'_, K, V> {
     #[inline(always)]
-    fn get(&self, key: u64) -> Option<u64> {
-        self.index.peek(&key, &self.guard).copied()
+    fn get(&self, key: &K) -> Option<u64> {
+        self.index.peek(key, &self.guard).map(V::digest)
     }
 
     #[inline(always)]
-    fn insert(&self, key: u64, value: u64) -> bool {
+    fn insert(&self, key: K, value: V) -> bool {
         upsert(self.index, key, value)
     }
 
     #[inline(always)]
-    fn remove(&self, key: u64) -> bool {
-        self.index.remove_sync(&key)
+    fn insert_new(&self, key: K, value: V) -> bool {
+        self.index.insert_sync(key, value).is_ok()
+    }
+
+    #[inline(always)]
+    fn update(&self, key: &K, value: V) -> bool {
+        self.index.get_sync(key).map(|mut entry| entry.update(value)).is_some()
+    }
+
+    #[inline(always)]
+    fn remove(&self, key: &K) -> bool {
+        self.index.remove_sync(key)
+    }
+
+    #[inline(always)]
+    fn sum_of_all(&self) -> Sum {
+        Sum::of(self.index.iter(&self.guard).map(|(_, value)| value))
     }
 }
 
-pub struct SccIndexEach(Index);
+pub struct SccIndexEach<K: Key = u64, V: Value = u64>(Index<K, V>);
 
-impl Map for SccIndexEach {
+impl<K: Key, V: Value> Map<K, V> for SccIndexEach<K, V> {
     const NAME: &'static str = "scc HashIndex, pin each";
 
-    type Session<'m> = &'m Index;
+    type Session<'m> = &'m Index<K, V>;
 
-    fn new() -> Self {
-        Self(scc::HashIndex::with_hasher(hasher()))
+    fn with_capacity(entries: usize) -> Self {
+        Self(scc::HashIndex::with_capacity_and_hasher(entries, hasher()))
     }
 
     #[inline(always)]
@@ -111,26 +146,42 @@ impl Map for SccIndexEach {
     }
 }
 
-impl Session for &Index {
+impl<K: Key, V: Value> Session<K, V> for &Index<K, V> {
     #[inline(always)]
-    fn get(&self, key: u64) -> Option<u64> {
-        self.peek_with(&key, |_, value| *value)
+    fn get(&self, key: &K) -> Option<u64> {
+        self.peek_with(key, |_, value| value.digest())
     }
 
     #[inline(always)]
-    fn insert(&self, key: u64, value: u64) -> bool {
+    fn insert(&self, key: K, value: V) -> bool {
         upsert(self, key, value)
     }
 
     #[inline(always)]
-    fn remove(&self, key: u64) -> bool {
-        self.remove_sync(&key)
+    fn insert_new(&self, key: K, value: V) -> bool {
+        self.insert_sync(key, value).is_ok()
+    }
+
+    #[inline(always)]
+    fn update(&self, key: &K, value: V) -> bool {
+        self.get_sync(key).map(|mut entry| entry.update(value)).is_some()
+    }
+
+    #[inline(always)]
+    fn remove(&self, key: &K) -> bool {
+        self.remove_sync(key)
+    }
+
+    #[inline(always)]
+    fn sum_of_all(&self) -> Sum {
+        let guard = Guard::new();
+        Sum::of(self.iter(&guard).map(|(_, value)| value))
     }
 }
 
 /// `HashIndex` has no single call that inserts or replaces; its entry is the one way.
 #[inline(always)]
-fn upsert(index: &Index, key: u64, value: u64) -> bool {
+fn upsert<K: Key, V: Value>(index: &Index<K, V>, key: K, value: V) -> bool {
     match index.entry_sync(key) {
         Entry::Occupied(mut entry) => {
             entry.update(value);

@@ -6,9 +6,9 @@ use super::Run;
 use super::groups::Group;
 use crate::args::Args;
 use crate::common::keys::{Stream, Window};
-use crate::report::{Measure, Row, Table};
+use crate::common::report::{Measure, Row, Table};
+use crate::common::stats;
 use crate::rounds;
-use crate::stats;
 
 pub struct Comparison {
     workload: String,
@@ -37,12 +37,12 @@ impl Comparison {
     }
 
     /// Times `work` on one thread, for each map of the group and with the same keys for each.
-    pub fn measure<C: ?Sized>(
+    pub fn measure<C: ?Sized, K>(
         &mut self,
         run: &mut Run<'_>,
         group: &Group<C>,
-        stream: &Stream,
-        work: impl Fn(&C, Window<'_>) -> Duration,
+        stream: &Stream<K>,
+        work: impl Fn(&C, Window<'_, K>) -> Duration,
     ) {
         let operations = rounds::operations(run.args.slice, |operations| {
             let (_, ours) = &group[0];

@@ -8,7 +8,7 @@ use super::pairs::{self, Columns, Pair, Which};
 use super::{Job, LARGEST_COMPUTED, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::maps::{
-    Binlock, BinlockEach, Compute, DashMap, Moka, Papaya, PapayaEach, SccMap, StdMutex,
+    Binlock, BinlockEach, Compute, DashMap, Moka, Papaya, PapayaEach, SccMap, Sharded, StdMutex,
 };
 use crate::common::{computations, keys, work};
 use crate::rounds;
@@ -39,6 +39,7 @@ fn fillers(args: &Args) -> Vec<Filler> {
         Filler::of::<PapayaEach>(),
         Filler::of::<SccMap>(),
         Filler::of::<DashMap>(),
+        Filler::of::<Sharded>(),
         Filler::of::<Moka>(),
         Filler::of::<StdMutex>(),
     ];
@@ -54,7 +55,7 @@ pub fn jobs(args: &Args) -> Vec<Job> {
 fn job(args: &Args, entries: usize) -> Option<Job> {
     let name = workload("compute_absent", entries);
     let fillers = fillers(args);
-    let fills = (args.long_rounds() as u32 + 1) * 2 * fillers.len() as u32;
+    let fills = (args.long_rounds(entries) as u32 + 1) * 2 * fillers.len() as u32;
     args.wants(&name).then(|| Job {
         name,
         cost: fill_cost(entries) * fills,
@@ -65,7 +66,7 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
 /// One map at a time, as in `fill`.
 fn compare(run: &mut Run<'_>, fillers: &[Filler], entries: usize) {
     let keys = keys::present(entries);
-    let rounds = run.args.long_rounds();
+    let rounds = run.args.long_rounds(entries);
     let samples = rounds::interleave(fillers.len(), rounds, |filler, round| {
         Pair::measure(round, |which| {
             let fill = match which {

@@ -6,7 +6,8 @@ use super::{Job, LARGEST_COMPUTED, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
 use crate::common::maps::{
-    Binlock, BinlockEach, BinlockMerge, DashMap, Moka, Papaya, PapayaEach, SccMap, StdMutex,
+    Binlock, BinlockEach, BinlockMerge, DashMap, Moka, Papaya, PapayaEach, SccMap, Sharded,
+    StdMutex,
 };
 use crate::contenders::Entry;
 use crate::counters::Counter;
@@ -22,6 +23,7 @@ fn contenders() -> Vec<Entry<dyn Counter>> {
         Entry::counter::<PapayaEach>(),
         Entry::counter::<SccMap>(),
         Entry::counter::<DashMap>(),
+        Entry::counter::<Sharded>(),
         Entry::counter::<Moka>(),
         Entry::counter::<StdMutex>(),
     ]

@@ -8,7 +8,7 @@ use super::{Job, LARGEST_COMPUTED, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
 use crate::common::maps::{
-    Binlock, BinlockEach, DashMap, Moka, Papaya, PapayaEach, SccMap, StdMutex,
+    Binlock, BinlockEach, DashMap, Moka, Papaya, PapayaEach, SccMap, Sharded, StdMutex,
 };
 use crate::contenders::{Computer, Entry};
 use crate::rounds;
@@ -29,6 +29,7 @@ fn pinned_once() -> Computers {
             Entry::computer::<Papaya>(),
             Entry::computer::<SccMap>(),
             Entry::computer::<DashMap>(),
+            Entry::computer::<Sharded>(),
             Entry::computer::<Moka>(),
             Entry::computer::<StdMutex>(),
         ],
@@ -43,6 +44,7 @@ fn pin_each() -> Computers {
             Entry::computer::<PapayaEach>(),
             Entry::computer::<SccMap>(),
             Entry::computer::<DashMap>(),
+            Entry::computer::<Sharded>(),
             Entry::computer::<Moka>(),
             Entry::computer::<StdMutex>(),
         ],

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Job, Run};
 use crate::args::Args;
 use crate::common::circles::times_of_refusal;
-use crate::report::{Measure, Row, Table};
+use crate::common::report::{Measure, Row, Table};
 use crate::rounds;
 
 const NAME: &str = "cycle";

@@ -18,7 +18,7 @@ pub fn jobs(args: &Args) -> Vec<Job> {
 fn job(args: &Args, entries: usize) -> Option<Job> {
     let name = workload("fill", entries);
     let fillers = fillers(args);
-    let fills = (args.long_rounds() as u32 + 1) * fillers.len() as u32;
+    let fills = (args.long_rounds(entries) as u32 + 1) * fillers.len() as u32;
     args.wants(&name).then(|| Job {
         name,
         cost: fill_cost(entries) * fills,
@@ -29,7 +29,7 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
 /// One map at a time: the time to drop each is not measured, and they need not fit side by side.
 fn compare(run: &mut Run<'_>, fillers: &[Filler], entries: usize) {
     let keys = keys::present(entries);
-    let rounds = run.args.long_rounds();
+    let rounds = run.args.long_rounds(entries);
     let samples = rounds::interleave(fillers.len(), rounds, |filler, _| {
         let time = (fillers[filler].fill)(&keys);
         run.progress.advance(fill_cost(entries));

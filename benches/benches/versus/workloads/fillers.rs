@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::longest_insert::{self, Pass};
 use crate::args::Args;
-use crate::common::maps::{Binlock, DashMap, Flurry, Hashbrown, Map, Papaya, SccMap};
+use crate::common::maps::{Binlock, DashMap, Flurry, Hashbrown, Map, Papaya, SccMap, Sharded};
 use crate::common::work;
 
 /// A map that does not exist before it is filled, nor after.
@@ -33,6 +33,7 @@ pub fn fillers(args: &Args) -> Vec<Filler> {
         Filler::of::<Flurry>(),
         Filler::of::<SccMap>(),
         Filler::of::<DashMap>(),
+        Filler::of::<Sharded>(),
         Filler::of::<Hashbrown>(),
     ];
     let invited = peers.into_iter().filter(|peer| args.invites(peer.name));

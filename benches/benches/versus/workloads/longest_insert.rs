@@ -1,5 +1,6 @@
-//! The longest single insert on the way from empty to full: what growing does to the one who
-//! happens to trigger it.
+//! How long single inserts take on the way from empty to full: what growing does to those who
+//! happen to be there. Two tables come of the same passes: the inserts' quantiles
+//! (`insert_latency`), and the longest of them.
 //!
 //! The clock is read after each insert, so the total of such a pass is not the time of a fill;
 //! `fill` has that. The longest insert of a pass is often one that the system interrupted, and so
@@ -16,17 +17,21 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use hdrhistogram::Histogram;
+
 use super::fillers::{Filler, fillers};
 use super::{Job, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys;
 use crate::common::maps::{Map, Session};
+use crate::common::report::{Measure, Row, Table};
 use crate::common::work::WRITES_PER_SESSION;
-use crate::report::{Measure, Row, Table};
 use crate::rounds;
 
 /// Below, growing takes no longer than an interrupt.
 const SMALLEST: usize = 1 << 20;
+
+const LATENCY: &str = "insert_latency";
 
 /// Inserts the keys into an empty map and notes for each how many nanoseconds it took.
 pub type Pass = fn(&[u64], &mut [u32]);
@@ -37,7 +42,18 @@ struct Passes {
     pass: Pass,
     /// The least time of each insert.
     least: Vec<u32>,
+    /// Of each pass, the nanoseconds that so much of the inserts stayed within.
+    quantiles: [Vec<f64>; QUANTILES.len()],
 }
+
+/// What part of the inserts, and how their column is called.
+const QUANTILES: [(f64, &str); 5] = [
+    (0.5, "p50, ns"),
+    (0.99, "p99, ns"),
+    (0.999, "p99.9, ns"),
+    (0.9999, "p99.99, ns"),
+    (1.0, "max, ns"),
+];
 
 pub fn jobs(args: &Args) -> Vec<Job> {
     let sizes = args.sizes.iter().filter(|&&entries| entries >= SMALLEST);
@@ -47,8 +63,9 @@ pub fn jobs(args: &Args) -> Vec<Job> {
 fn job(args: &Args, entries: usize) -> Option<Job> {
     let name = workload("longest_insert", entries);
     let fillers = fillers(args);
-    let passes = (args.long_rounds() as u32 + 1) * (fillers.len() as u32 + 1);
-    args.wants(&name).then(|| Job {
+    let passes = (args.long_rounds(entries) as u32 + 1) * (fillers.len() as u32 + 1);
+    let latency = workload(LATENCY, entries);
+    (args.wants(&name) || args.wants(&latency)).then(|| Job {
         name,
         cost: fill_cost(entries) * passes,
         run: Box::new(move |run: &mut Run<'_>| measure(run, &fillers, entries)),
@@ -58,29 +75,56 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
 fn measure(run: &mut Run<'_>, fillers: &[Filler], entries: usize) {
     let maps = fillers.iter().map(|filler| (filler.name, filler.time_inserts));
     let contenders = maps.chain([("(the clock alone)", clock_alone as Pass)]);
-    let mut contenders: Vec<Passes> = contenders
-        .map(|(name, pass)| Passes { name, pass, least: vec![u32::MAX; entries] })
-        .collect();
+    let mut contenders: Vec<Passes> =
+        contenders.map(|(name, pass)| Passes::new(name, pass, entries)).collect();
 
     let keys = keys::present(entries);
-    let rounds = run.args.long_rounds();
+    let rounds = run.args.long_rounds(entries);
     let mut times = vec![0; entries];
     let samples = rounds::interleave(contenders.len(), rounds, |contender, round| {
-        let Passes { pass, least, .. } = &mut contenders[contender];
-        pass(&keys, &mut times);
+        let passes = &mut contenders[contender];
+        (passes.pass)(&keys, &mut times);
         run.progress.advance(fill_cost(entries));
         if round > 0 {
-            least.iter_mut().zip(&times).for_each(|(least, &time)| *least = time.min(*least));
+            passes.add(&times);
         }
         microseconds(times.iter().copied().max().expect("there are inserts"))
     });
 
+    let rows = contenders.iter().map(Passes::latency_row).collect();
+    run.publish(Table { workload: workload(LATENCY, entries), rounds, rows });
     let rows = contenders.iter().zip(&samples).map(|(passes, longest)| passes.row(longest));
     let rows = rows.collect();
     run.publish(Table { workload: workload("longest_insert", entries), rounds, rows });
 }
 
 impl Passes {
+    fn new(name: &'static str, pass: Pass, entries: usize) -> Self {
+        Self { name, pass, least: vec![u32::MAX; entries], quantiles: Default::default() }
+    }
+
+    fn add(&mut self, times: &[u32]) {
+        self.least.iter_mut().zip(times).for_each(|(least, &time)| *least = time.min(*least));
+        // Three digits, of times up to the longest that are told apart.
+        let mut histogram =
+            Histogram::<u64>::new_with_max(u32::MAX.into(), 3).expect("the bounds are in order");
+        for &time in times {
+            histogram.record(time.into()).expect("no time is longer than the longest");
+        }
+        for (samples, (quantile, _)) in self.quantiles.iter_mut().zip(QUANTILES) {
+            samples.push(histogram.value_at_quantile(quantile) as f64);
+        }
+    }
+
+    fn latency_row(&self) -> Row {
+        let measure =
+            |((_, name), samples): (&(f64, &'static str), &Vec<f64>)| Measure::of(name, samples);
+        Row {
+            contender: self.name.to_owned(),
+            measures: QUANTILES.iter().zip(&self.quantiles).map(measure).collect(),
+        }
+    }
+
     fn row(&self, longest: &[f64]) -> Row {
         let least_longest = longest.iter().copied().fold(f64::INFINITY, f64::min);
         let (index, repeating) = self

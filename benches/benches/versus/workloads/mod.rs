@@ -6,11 +6,14 @@ mod comparison;
 mod compute_absent;
 mod compute_increment;
 mod compute_present;
+mod crowds;
 mod cycle;
 mod fill;
 mod fillers;
 mod groups;
+mod iteration;
 mod longest_insert;
+mod other_types;
 mod pairs;
 mod readers_hits;
 mod readers_mixed;
@@ -22,8 +25,8 @@ mod slow_closures;
 use std::time::Duration;
 
 use crate::args::Args;
+use crate::common::report::{Report, Table};
 use crate::progress::Progress;
-use crate::report::{Report, Table};
 
 /// Above, nothing is computed: moka takes three times the memory of the others, and the filling of
 /// it minutes.
@@ -59,6 +62,9 @@ pub fn jobs(args: &Args) -> Vec<Job> {
     jobs.extend(batches::jobs(args));
     jobs.extend(replacements::jobs(args));
     jobs.extend(scaling::jobs(args));
+    jobs.extend(crowds::jobs(args));
+    jobs.extend(iteration::jobs(args));
+    jobs.extend(other_types::jobs(args));
     jobs.extend(fill::jobs(args));
     jobs.extend(longest_insert::jobs(args));
     jobs.extend(compute_present::jobs(args));
@@ -76,7 +82,13 @@ fn workload(name: &str, entries: usize) -> String {
     format!("{name}/2^{}", entries.ilog2())
 }
 
-/// About how long it takes to fill a map.
+/// About how long it takes to fill a map: most of them miss the caches more often the larger they
+/// are.
 fn fill_cost(entries: usize) -> Duration {
-    Duration::from_nanos(400) * entries as u32
+    let of_entry = match entries.ilog2() {
+        ..17 => 120,
+        17..22 => 250,
+        _ => 400,
+    };
+    Duration::from_nanos(of_entry) * entries as u32
 }

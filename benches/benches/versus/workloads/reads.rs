@@ -7,7 +7,7 @@ use crate::args::Args;
 use crate::common::keys::Stream;
 use crate::common::maps::{
     Binlock, BinlockEach, DashMap, Flurry, FlurryEach, Hashbrown, Papaya, PapayaEach, SccIndex,
-    SccIndexEach, SccMap,
+    SccIndexEach, SccMap, Sharded,
 };
 use crate::contenders::{Entry, Reader};
 
@@ -29,6 +29,7 @@ fn pinned_once() -> Reads {
             Entry::reader::<SccIndex>(),
             Entry::reader::<SccMap>(),
             Entry::reader::<DashMap>(),
+            Entry::reader::<Sharded>(),
             Entry::reader::<Hashbrown>(),
         ],
     }
@@ -47,6 +48,7 @@ fn pin_each() -> Reads {
             Entry::reader::<SccIndexEach>(),
             Entry::reader::<SccMap>(),
             Entry::reader::<DashMap>(),
+            Entry::reader::<Sharded>(),
         ],
     }
 }

@@ -6,7 +6,7 @@ use super::{Job, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
 use crate::common::maps::{
-    Binlock, BinlockEach, DashMap, Flurry, FlurryEach, Papaya, PapayaEach, SccMap,
+    Binlock, BinlockEach, DashMap, Flurry, FlurryEach, Papaya, PapayaEach, SccMap, Sharded,
 };
 use crate::contenders::{Entry, Shared};
 use crate::rounds;
@@ -30,6 +30,7 @@ fn pinned() -> Replacements {
             Entry::shared::<Flurry>(),
             Entry::shared::<SccMap>(),
             Entry::shared::<DashMap>(),
+            Entry::shared::<Sharded>(),
         ],
     }
 }
@@ -44,6 +45,7 @@ fn pin_each() -> Replacements {
             Entry::shared::<FlurryEach>(),
             Entry::shared::<SccMap>(),
             Entry::shared::<DashMap>(),
+            Entry::shared::<Sharded>(),
         ],
     }
 }

@@ -5,11 +5,11 @@ use super::groups::build_all;
 use super::{Job, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
-use crate::common::maps::{Binlock, DashMap, Flurry, Papaya, SccIndex, SccMap};
+use crate::common::maps::{Binlock, DashMap, Flurry, Papaya, SccIndex, SccMap, Sharded};
+use crate::common::report::{Measure, Row, Table};
+use crate::common::stats;
 use crate::contenders::{Entry, Shared};
-use crate::report::{Measure, Row, Table};
 use crate::rounds;
-use crate::stats;
 use crate::threads::{Crowd, Load};
 
 const ENTRIES: usize = 1 << 20;
@@ -40,6 +40,7 @@ fn reads() -> Scaling {
             Entry::shared::<SccIndex>(),
             Entry::shared::<SccMap>(),
             Entry::shared::<DashMap>(),
+            Entry::shared::<Sharded>(),
         ],
     }
 }
@@ -57,6 +58,7 @@ fn mixed() -> Scaling {
             Entry::shared::<Flurry>(),
             Entry::shared::<SccMap>(),
             Entry::shared::<DashMap>(),
+            Entry::shared::<Sharded>(),
         ],
     }
 }

@@ -3,10 +3,10 @@
 
 use super::{Job, Run};
 use crate::args::Args;
+use crate::common::report::{Measure, Row, Table};
 use crate::common::slow_closures::{CONTENDERS, Contender, IDEAL, NO_MAP, compute_all};
-use crate::report::{Measure, Row, Table};
+use crate::common::stats;
 use crate::rounds;
-use crate::stats;
 
 /// A map whose closures run one by one takes that many times the ideal.
 const TYPICAL: u32 = 4;

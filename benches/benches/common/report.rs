@@ -1,22 +1,43 @@
 //! Tables on stdout, and the same as JSON.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::stats::Spread;
+use super::machine::Machine;
+
+use super::stats::Spread;
 
 /// All that was measured.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Report {
-    tables: Vec<Table>,
+    /// Where.
+    pub machine: Option<Machine>,
+    pub tables: Vec<Table>,
 }
 
 impl Report {
     pub fn add(&mut self, table: Table) {
         self.tables.push(table);
+    }
+
+    /// Adds another one's tables, in place of those of the same workloads.
+    pub fn append(&mut self, other: Self) {
+        self.machine = self.machine.take().or(other.machine);
+        for table in other.tables {
+            self.tables.retain(|old| old.workload != table.workload);
+            self.tables.push(table);
+        }
+    }
+
+    pub fn table(&self, workload: &str) -> Option<&Table> {
+        self.tables.iter().find(|table| table.workload == workload)
+    }
+
+    pub fn read_json(file: &Path) -> io::Result<Self> {
+        Ok(serde_json::from_reader(BufReader::new(File::open(file)?))?)
     }
 
     pub fn write_json(&self, file: &Path) -> io::Result<()> {
@@ -28,34 +49,34 @@ impl Report {
 }
 
 /// The outcome of one workload.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Table {
     pub workload: String,
     pub rounds: usize,
     pub rows: Vec<Row>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Row {
     pub contender: String,
     pub measures: Vec<Measure>,
 }
 
 /// One column of one row.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Measure {
-    pub name: &'static str,
+    pub name: String,
     #[serde(flatten)]
     pub spread: Spread,
 }
 
 impl Measure {
-    pub fn of(name: &'static str, samples: &[f64]) -> Self {
-        Self { name, spread: Spread::of(samples) }
+    pub fn of(name: &str, samples: &[f64]) -> Self {
+        Self { name: name.to_owned(), spread: Spread::of(samples) }
     }
 
     /// The median, and the quartiles where they say more than the median.
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let Spread { median, lower_quartile, upper_quartile, .. } = self.spread;
         if lower_quartile == upper_quartile {
             return three_digits(median);
@@ -65,10 +86,20 @@ impl Measure {
     }
 }
 
+impl Row {
+    pub fn measure(&self, name: &str) -> Option<&Measure> {
+        self.measures.iter().find(|measure| measure.name == name)
+    }
+}
+
 impl Table {
+    pub fn row(&self, contender: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.contender == contender)
+    }
+
     /// The table as text, its columns aligned.
     pub fn text(&self) -> String {
-        let header = |row: &Row| row.measures.iter().map(|m| m.name.to_owned()).collect();
+        let header = |row: &Row| row.measures.iter().map(|m| m.name.clone()).collect();
         let mut lines: Vec<(String, Vec<String>)> = Vec::new();
         lines.extend(self.rows.first().map(|row| (String::new(), header(row))));
         for row in &self.rows {
@@ -94,7 +125,7 @@ impl Table {
     }
 }
 
-fn three_digits(value: f64) -> String {
+pub fn three_digits(value: f64) -> String {
     match value.abs() {
         100.0.. => format!("{value:.0}"),
         10.0.. => format!("{value:.1}"),

@@ -1,0 +1,281 @@
+//! Maps under the load of any number of threads, their types erased. Each checks what it was
+//! answered when the clock has stopped.
+
+use std::cell::LazyCell;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::common::keys::{self, Stream};
+use crate::common::lanes::{LANES, Lane, Mix, Order, TURN};
+use crate::common::maps::{
+    Binlock, BinlockEach, DashMap, Flurry, Map, Papaya, SccIndex, SccMap, Session, Sharded, Sum,
+};
+use crate::common::work::{self, WRITES_PER_SESSION};
+use crate::contenders::Entry;
+use crate::threads::{self, Crowd, Work};
+
+/// A stream that is drawn when it is needed.
+pub type Keys = Rc<LazyCell<Stream, Box<dyn FnOnce() -> Stream>>>;
+
+/// What maps are loaded with.
+#[derive(Clone)]
+pub enum Load {
+    /// A mix on a map that keeps its size; entries are its capacity.
+    Steady(&'static Mix),
+    /// A mix on an empty map, which has been asked for room for as many entries as there are
+    /// operations.
+    Growing(&'static Mix),
+    /// The insertion of all entries into a new map.
+    Growth,
+    /// Reads of a stream's keys, and for one in so many of them an update.
+    Hot { keys: Keys, one_update_in: usize },
+    /// Reads of a stream's keys.
+    Reads { keys: Keys },
+}
+
+impl Load {
+    /// Whether `HashIndex` takes part, which is no map for many writes.
+    fn is_for_an_index(&self) -> bool {
+        match self {
+            Self::Steady(mix) | Self::Growing(mix) => mix.read >= 90,
+            Self::Growth => false,
+            Self::Hot { one_update_in, .. } => *one_update_in >= 10,
+            Self::Reads { .. } => true,
+        }
+    }
+
+    /// How long a slice takes, if it is not one of a fixed time.
+    pub fn work(&self, entries: usize) -> Option<Duration> {
+        match self {
+            Self::Growing(_) | Self::Growth => Some(Duration::from_nanos(200) * entries as u32),
+            _ => None,
+        }
+    }
+}
+
+/// A map under load.
+pub trait Crowded {
+    fn slice(&self, slice: &Slice) -> Work;
+
+    /// Panics if entries were lost: for what is too costly after each slice.
+    fn check(&self) {}
+}
+
+pub struct Slice {
+    pub threads: usize,
+    /// Of no meaning where the work is fixed.
+    pub time: Duration,
+    pub round: usize,
+}
+
+impl Entry<dyn Crowded> {
+    /// All maps that many threads can share, ours the first.
+    pub fn all(load: &Load) -> Vec<Self> {
+        let mut all = vec![
+            Self::crowded::<Binlock>(load),
+            Self::crowded::<BinlockEach>(load),
+            Self::crowded::<Papaya>(load),
+            Self::crowded::<Flurry>(load),
+        ];
+        all.extend(load.is_for_an_index().then(|| Self::crowded::<SccIndex>(load)));
+        all.extend([
+            Self::crowded::<SccMap>(load),
+            Self::crowded::<DashMap>(load),
+            Self::crowded::<Sharded>(load),
+        ]);
+        all
+    }
+
+    fn crowded<M: Map + Sync>(load: &Load) -> Self {
+        let load = load.clone();
+        Self::new(M::NAME, move |entries| match &load {
+            Load::Steady(mix) => Box::new(Steady::<M>::new(mix, entries)),
+            Load::Growing(mix) => Box::new(Growing { mix, entries, new: M::with_capacity }),
+            Load::Growth => Box::new(Growth { keys: keys::present(entries), new: M::new }),
+            Load::Hot { keys, one_update_in } => Box::new(Hot {
+                map: work::filled::<M>(entries),
+                keys: Rc::clone(keys),
+                one_update_in: *one_update_in,
+            }),
+            Load::Reads { keys } => {
+                Box::new(Reads { map: work::filled::<M>(entries), keys: Rc::clone(keys) })
+            }
+        })
+    }
+}
+
+/// A map that keeps its size, however often it is loaded.
+struct Steady<M> {
+    mix: &'static Mix,
+    order: Order,
+    map: M,
+    lanes: Vec<Mutex<Lane>>,
+}
+
+impl<M: Map + Sync> Steady<M> {
+    fn new(mix: &'static Mix, capacity: usize) -> Self {
+        let map = M::with_capacity(capacity);
+        let mut lanes = Lane::all(mix, capacity);
+        for lane in &mut lanes {
+            lane.fill(&map, capacity / 4 * mix.prefill / LANES);
+        }
+        map.flush();
+        let lanes = lanes.into_iter().map(Mutex::new).collect();
+        Self { mix, order: Order::of(mix), map, lanes }
+    }
+}
+
+impl<M: Map + Sync> Crowded for Steady<M> {
+    fn slice(&self, slice: &Slice) -> Work {
+        let shift = |number: &mut usize, over: &AtomicBool| {
+            let mut lanes = lanes_of(&self.lanes, *number, slice.threads);
+            let mut turns = 0;
+            while !over.load(Ordering::Relaxed) {
+                let lane = turns % lanes.len();
+                lanes[lane].turn::<M>(&self.map.session(), &self.order);
+                turns += 1;
+            }
+            turns * TURN
+        };
+        let (work, _) = threads::shifts(slice.threads, Some(slice.time), |number| number, shift);
+        work
+    }
+
+    fn check(&self) {
+        check(&self.map, self.mix, &self.lanes);
+    }
+}
+
+/// A map that exists for a slice.
+struct Growing<M> {
+    mix: &'static Mix,
+    entries: usize,
+    new: fn(usize) -> M,
+}
+
+impl<M: Map + Sync> Crowded for Growing<M> {
+    fn slice(&self, slice: &Slice) -> Work {
+        let order = Order::of(self.mix);
+        let map = (self.new)(self.entries);
+        let lanes: Vec<_> = Lane::all(self.mix, self.entries).into_iter().map(Mutex::new).collect();
+        let turns = self.entries / LANES / TURN;
+        let shift = |number: &mut usize, _: &AtomicBool| {
+            let mut lanes = lanes_of(&lanes, *number, slice.threads);
+            for _ in 0..turns {
+                for lane in &mut lanes {
+                    lane.turn::<M>(&map.session(), &order);
+                }
+            }
+            turns * lanes.len() * TURN
+        };
+        let (work, _) = threads::shifts(slice.threads, None, |number| number, shift);
+        check(&map, self.mix, &lanes);
+        work
+    }
+}
+
+/// The lanes that a thread serves.
+fn lanes_of(lanes: &[Mutex<Lane>], number: usize, threads: usize) -> Vec<MutexGuard<'_, Lane>> {
+    let own = lanes.iter().skip(number).step_by(threads);
+    own.map(|lane| lane.lock().unwrap_or_else(PoisonError::into_inner)).collect()
+}
+
+fn check<M: Map>(map: &M, mix: &Mix, lanes: &[Mutex<Lane>]) {
+    let lanes = lanes_of(lanes, 0, 1);
+    let wrong: usize = lanes.iter().map(|lane| lane.wrong).sum();
+    assert_eq!(wrong, 0, "wrong answers of {} in {}", M::NAME, mix.name);
+    let there: usize = lanes.iter().map(|lane| lane.len()).sum();
+    let Sum { entries, .. } = map.session().sum_of_all();
+    assert_eq!(entries, there, "entries of {} after {}", M::NAME, mix.name);
+}
+
+/// A map that exists for a slice, which fills it.
+struct Growth<M> {
+    keys: Vec<u64>,
+    new: fn() -> M,
+}
+
+impl<M: Map + Sync> Crowded for Growth<M> {
+    fn slice(&self, slice: &Slice) -> Work {
+        let map = (self.new)();
+        let shift = |number: &mut usize, _: &AtomicBool| {
+            let sessions = self.keys.chunks(WRITES_PER_SESSION).skip(*number);
+            let own = sessions.step_by(slice.threads);
+            own.map(|keys| {
+                work::insert_all(&map, keys);
+                keys.len()
+            })
+            .sum()
+        };
+        let (work, _) = threads::shifts(slice.threads, None, |number| number, shift);
+        let digests = self.keys.iter().fold(0, |sum: u64, key| sum.wrapping_add(!key));
+        let all = Sum { entries: self.keys.len(), digests };
+        assert_eq!(map.session().sum_of_all(), all, "{} lost a key", M::NAME);
+        work
+    }
+}
+
+/// A filled map of which some keys are hot.
+struct Hot<M> {
+    map: M,
+    keys: Keys,
+    one_update_in: usize,
+}
+
+impl<M: Map + Sync> Crowded for Hot<M> {
+    fn slice(&self, slice: &Slice) -> Work {
+        // An `Rc` does not go to other threads, what it holds does.
+        let Self { map, one_update_in, .. } = self;
+        /// What a thread has come to.
+        #[derive(Default)]
+        struct Turns {
+            since_update: usize,
+            wrong: usize,
+        }
+        let (work, turns) =
+            threads::drive_each(&crowd(slice, &self.keys), Turns::default, |turns, keys| {
+                let session = map.session();
+                for key in keys {
+                    turns.since_update += 1;
+                    let right = if turns.since_update == *one_update_in {
+                        turns.since_update = 0;
+                        session.update(key, !key)
+                    } else {
+                        session.get(key) == Some(!key)
+                    };
+                    turns.wrong += usize::from(!right);
+                }
+                0
+            });
+        let wrong: usize = turns.iter().map(|turns| turns.wrong).sum();
+        assert_eq!(wrong, 0, "wrong answers of {}", M::NAME);
+        work
+    }
+}
+
+/// A filled map that is only read.
+struct Reads<M> {
+    map: M,
+    keys: Keys,
+}
+
+impl<M: Map + Sync> Crowded for Reads<M> {
+    fn slice(&self, slice: &Slice) -> Work {
+        let Self { map, .. } = self;
+        let (work, wrong) =
+            threads::drive_each(&crowd(slice, &self.keys), usize::default, |wrong, keys| {
+                let session = map.session();
+                *wrong += keys.iter().filter(|&key| session.get(key) != Some(!key)).count();
+                0
+            });
+        assert_eq!(wrong.iter().sum::<usize>(), 0, "wrong answers of {}", M::NAME);
+        work
+    }
+}
+
+fn crowd<'s>(slice: &Slice, keys: &'s Stream) -> Crowd<'s> {
+    let start = keys.start_of_round(slice.round);
+    Crowd { threads: slice.threads, time: slice.time, keys, start }
+}

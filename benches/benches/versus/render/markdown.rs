@@ -1,0 +1,210 @@
+//! Tables in a Markdown file, brought up to a report. The prose around them is left alone.
+//!
+//! A table stands between two comments, the first of which says what it is made of:
+//!
+//! ```text
+//! <!-- ratios get_hit/2^10 get_hit/2^20 -->     each workload a column, each map a row
+//! <!-- column [64 / 2] oversubscription_* -->   the same of another column
+//! <!-- table insert_latency/2^20 -->            all columns of one workload
+//! <!-- losses -->                               where a peer is faster
+//! <!-- machine -->                              where all this was measured
+//! <!-- end -->
+//! ```
+//!
+//! A `*` at the end of a workload's name stands for anything.
+
+use std::fmt::Write;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::{NO_RIVAL, OURS, Parts, RATIO, TIME};
+use crate::common::machine::Machine;
+use crate::common::report::{Report, Row, Table, three_digits};
+
+const END: &str = "<!-- end -->";
+
+/// Writes the tables of `file` anew.
+pub fn update(report: &Report, file: &Path) -> io::Result<()> {
+    let old = fs::read_to_string(file)?;
+    let mut new = String::new();
+    let mut lines = old.lines();
+    while let Some(line) = lines.next() {
+        new += line;
+        new.push('\n');
+        let Some(directive) = Directive::parse(line) else { continue };
+        // What was there, which may be nothing.
+        if !lines.by_ref().any(|line| line.trim() == END) {
+            return Err(io::Error::other(format!("{line} has no {END}")));
+        }
+        let _ = write!(new, "\n{}\n{END}\n", directive.render(report));
+    }
+    fs::write(file, new)
+}
+
+enum Directive<'l> {
+    Ratios(Vec<&'l str>),
+    Column(&'l str, Vec<&'l str>),
+    Table(&'l str),
+    Losses,
+    Machine,
+}
+
+impl<'l> Directive<'l> {
+    fn parse(line: &'l str) -> Option<Self> {
+        let text = line.trim().strip_prefix("<!-- ")?.strip_suffix(" -->")?;
+        let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+        match word {
+            "ratios" => Some(Self::Ratios(rest.split_whitespace().collect())),
+            "column" => {
+                let (column, workloads) = rest.strip_prefix('[')?.split_once(']')?;
+                Some(Self::Column(column, workloads.split_whitespace().collect()))
+            }
+            "table" => Some(Self::Table(rest.trim())),
+            "losses" => Some(Self::Losses),
+            "machine" => Some(Self::Machine),
+            _ => None,
+        }
+    }
+
+    fn render(&self, report: &Report) -> String {
+        match self {
+            Self::Ratios(workloads) => columns(&tables(report, workloads), RATIO),
+            Self::Column(column, workloads) => columns(&tables(report, workloads), column),
+            Self::Table(workload) => {
+                tables(report, &[workload]).into_iter().map(whole).collect::<Vec<_>>().join("\n")
+            }
+            Self::Losses => losses(report),
+            Self::Machine => report.machine.as_ref().map(machine).unwrap_or_default(),
+        }
+    }
+}
+
+/// The report's tables of these workloads, in that order.
+fn tables<'r>(report: &'r Report, workloads: &[&str]) -> Vec<&'r Table> {
+    let mut found = Vec::new();
+    for workload in workloads {
+        let before = found.len();
+        match workload.strip_suffix('*') {
+            Some(prefix) => {
+                let all = report.tables.iter();
+                found.extend(all.filter(|table| table.workload.starts_with(prefix)));
+            }
+            None => found.extend(report.table(workload)),
+        }
+        if found.len() == before {
+            eprintln!("nothing was measured of {workload}: its column is left out");
+        }
+    }
+    found
+}
+
+/// One column of each table, side by side.
+fn columns(tables: &[&Table], column: &str) -> String {
+    if tables.is_empty() {
+        return "Nothing of this was measured.\n".to_owned();
+    }
+    let mut contenders: Vec<&str> = Vec::new();
+    for row in tables.iter().flat_map(|table| &table.rows) {
+        if !contenders.contains(&row.contender.as_str()) && row.measure(column).is_some() {
+            contenders.push(&row.contender);
+        }
+    }
+    let header: Vec<String> = tables.iter().map(|table| title(&table.workload)).collect();
+    let mut text = line("", &header);
+    text += &rule(header.len());
+    for contender in contenders {
+        let cell = |table: &&Table| {
+            let row = table.row(contender)?;
+            // Ours would be 1: what it is 1 of says more.
+            match row.measure(TIME) {
+                Some(time) if column == RATIO && contender == OURS => {
+                    Some(format!("{} ns", three_digits(time.spread.median)))
+                }
+                _ => Some(row.measure(column)?.text()),
+            }
+        };
+        let cells: Vec<_> = tables.iter().map(|table| cell(table).unwrap_or_default()).collect();
+        text += &line(contender, &cells);
+    }
+    text
+}
+
+/// `exchange, 2 threads, 2^20`
+fn title(workload: &str) -> String {
+    let Parts { load, threads, size } = Parts::of(workload);
+    let mut title = load.to_owned();
+    if threads > 1 {
+        let _ = write!(title, ", {threads} threads");
+    }
+    if !size.is_empty() {
+        let _ = write!(title, ", {size}");
+    }
+    title
+}
+
+/// All of one table.
+fn whole(table: &Table) -> String {
+    let Some(first) = table.rows.first() else { return String::new() };
+    let header: Vec<_> = first.measures.iter().map(|measure| measure.name.clone()).collect();
+    let mut text = line(&title(&table.workload), &header);
+    text += &rule(header.len());
+    for row in &table.rows {
+        let cells: Vec<_> = row.measures.iter().map(|measure| measure.text()).collect();
+        text += &line(&row.contender, &cells);
+    }
+    text
+}
+
+/// Where a peer is faster, in three rounds of four at least.
+fn losses(report: &Report) -> String {
+    let is_rival = |row: &&Row| row.contender != NO_RIVAL && !row.contender.starts_with(OURS);
+    let mut losses = Vec::new();
+    for table in &report.tables {
+        for row in table.rows.iter().filter(is_rival) {
+            let Some(ratio) = row.measure(RATIO) else { continue };
+            if ratio.spread.upper_quartile < 1.0 {
+                losses.push((ratio.spread.median, table, row, ratio.text()));
+            }
+        }
+    }
+    if losses.is_empty() {
+        return "Nowhere in this run.\n".to_owned();
+    }
+    losses.sort_by(|(a, ..), (b, ..)| a.total_cmp(b));
+    let mut text = line("workload", &["faster".to_owned(), RATIO.to_owned()]) + &rule(2);
+    for (_, table, row, ratio) in losses {
+        text += &line(&title(&table.workload), &[row.contender.clone(), ratio]);
+    }
+    text
+}
+
+fn machine(machine: &Machine) -> String {
+    let crates: Vec<_> =
+        machine.crates.iter().map(|(name, version)| format!("{name} {version}")).collect();
+    let mut text = line("", &["this run".to_owned()]) + &rule(1);
+    for (name, value) in [
+        ("processor", &machine.processor),
+        ("threads at once", &machine.parallelism.to_string()),
+        ("memory", &format!("{:.0} GiB", machine.memory_gib)),
+        ("system", &machine.system),
+        ("compiler", &machine.rustc),
+        ("Java", &machine.java),
+        ("crates", &crates.join(", ")),
+        ("arguments", &format!("`{}`", machine.arguments)),
+    ] {
+        if value.is_empty() {
+            continue;
+        }
+        text += &line(name, &[value.as_str().to_owned()]);
+    }
+    text
+}
+
+fn line(first: &str, cells: &[String]) -> String {
+    format!("| {first} | {} |\n", cells.join(" | "))
+}
+
+fn rule(columns: usize) -> String {
+    format!("|---|{}\n", "---:|".repeat(columns))
+}

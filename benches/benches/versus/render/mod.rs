@@ -1,0 +1,34 @@
+//! Reports for readers: tables in Markdown, charts.
+
+pub mod charts;
+pub mod markdown;
+
+/// The column that compares with us.
+const RATIO: &str = "time / ours";
+
+/// The column that it is computed from.
+const TIME: &str = "ns/op";
+
+/// What we are called, and what all of our variants begin with.
+const OURS: &str = "binlock";
+
+/// Is there to show what synchronisation costs, and is no choice for those who need any.
+const NO_RIVAL: &str = "hashbrown (unsync)";
+
+/// A workload's name in its parts: `exchange_2_threads/2^20` is exchange, 2 and 2^20.
+struct Parts<'w> {
+    load: &'w str,
+    threads: usize,
+    size: &'w str,
+}
+
+impl<'w> Parts<'w> {
+    fn of(workload: &'w str) -> Self {
+        let (name, size) = workload.split_once('/').unwrap_or((workload, ""));
+        let threads = name.strip_suffix("_threads").and_then(|rest| rest.rsplit_once('_'));
+        match threads.and_then(|(load, count)| Some((load, count.parse().ok()?))) {
+            Some((load, threads)) => Self { load, threads, size },
+            None => Self { load: name, threads: 1, size },
+        }
+    }
+}

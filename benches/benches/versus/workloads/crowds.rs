@@ -1,0 +1,213 @@
+//! What is compared at several numbers of threads: the mixes of conc-map-bench, hot keys, growth.
+//!
+//! In each round, a map runs with all numbers of threads, one right after the other, so that they
+//! can be held against each other as well: what many more threads than cores cost is a ratio of two
+//! slices of the same round.
+
+use std::cell::LazyCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::comparison::Comparison;
+use super::groups::in_groups;
+use super::{Job, Run, fill_cost, workload};
+use crate::args::Args;
+use crate::common::keys::Stream;
+use crate::common::lanes::{CHURN, EXCHANGE, RAPID_GROW, READ_HEAVY};
+use crate::common::report::{Measure, Row, Table};
+use crate::common::stats;
+use crate::contenders::Entry;
+use crate::crowded::{Crowded, Keys, Load, Slice};
+use crate::java;
+use crate::rounds;
+
+/// Where reads and hot keys are measured.
+const ENTRIES: usize = 1 << 20;
+
+/// Of the growth from an empty map.
+const GROWN: usize = 1 << 20;
+
+/// A system switches between threads every few milliseconds. From so many of them on, a slice is
+/// twice as long, so that each has its turn.
+const MANY: usize = 16;
+
+/// The numbers of threads whose throughputs are held against each other.
+const OVERSUBSCRIPTION: [usize; 2] = [2, 64];
+
+/// One load with several numbers of threads.
+struct Crowds {
+    name: &'static str,
+    load: Load,
+    entries: usize,
+    threads: Vec<usize>,
+    rounds: usize,
+}
+
+pub fn jobs(args: &Args) -> Vec<Job> {
+    if args.java
+        && let Err(reason) = java::version()
+    {
+        eprintln!("Java is left out: {reason}");
+    }
+    all(args).into_iter().filter_map(|crowds| job(args, crowds)).collect()
+}
+
+fn all(args: &Args) -> Vec<Crowds> {
+    const MIXES: &[usize] = &[1, 2, 4, 8, 16, 64];
+    const HOT: &[usize] = &[1, 2, 8, 64];
+    const FEW: &[usize] = &[1, 2, 8];
+
+    let mut all = Vec::new();
+    let mut add = |name, load: Load, entries: usize, threads: &[usize]| {
+        let threads = args.threads.clone().unwrap_or_else(|| threads.to_vec());
+        let fixed_work = load.work(entries).is_some();
+        let rounds = if fixed_work { args.long_rounds(entries) } else { args.crowd_rounds() };
+        all.push(Crowds { name, load, entries, threads, rounds });
+    };
+
+    for mix in [&READ_HEAVY, &EXCHANGE, &CHURN] {
+        let threads = if mix.name == CHURN.name { FEW } else { MIXES };
+        add(mix.name, Load::Steady(mix), args.mix_capacity, threads);
+    }
+    add(RAPID_GROW.name, Load::Growing(&RAPID_GROW), args.mix_capacity, MIXES);
+    add("growth", Load::Growth, GROWN, FEW);
+    add("reads", Load::Reads { keys: lazily(|| Stream::hits(ENTRIES)) }, ENTRIES, HOT);
+    for (name, exponent, one_update_in) in [
+        ("hot_99_updates_10", 0.99, 10),
+        ("hot_99_updates_50", 0.99, 2),
+        ("hot_50_updates_10", 0.5, 10),
+        ("hot_50_updates_50", 0.5, 2),
+    ] {
+        let keys = lazily(move || Stream::zipf_of(ENTRIES, exponent));
+        add(name, Load::Hot { keys, one_update_in }, ENTRIES, HOT);
+    }
+    all
+}
+
+/// Streams take a while to draw, and most are not asked for.
+fn lazily(stream: impl FnOnce() -> Stream + 'static) -> Keys {
+    Rc::new(LazyCell::new(Box::new(stream)))
+}
+
+fn job(args: &Args, mut crowds: Crowds) -> Option<Job> {
+    let Crowds { name, entries, .. } = crowds;
+    // Throughputs at other numbers of threads are needed for the one that is asked for.
+    let oversubscription = workload(&format!("oversubscription_{name}"), entries);
+    if !args.wants(&oversubscription) {
+        crowds.threads.retain(|&threads| args.wants(&name_of(name, threads, entries)));
+    }
+    if crowds.threads.is_empty() {
+        return None;
+    }
+    let mut contenders = Entry::<dyn Crowded>::all(&crowds.load);
+    if args.java && java::version().is_ok() {
+        contenders.push(Entry::java(&crowds.load));
+    }
+    let of_round: Duration =
+        crowds.threads.iter().map(|&threads| crowds.slice_cost(args, threads)).sum();
+    let fill =
+        if crowds.load.work(entries).is_some() { Duration::ZERO } else { fill_cost(entries) };
+    let maps = (fill + of_round * (crowds.rounds as u32 + 1)) * contenders.len() as u32;
+    Some(Job {
+        name: workload(name, entries),
+        cost: maps + java::START * u32::from(args.java),
+        run: Box::new(move |run: &mut Run<'_>| {
+            measure(run, &crowds, &contenders, oversubscription)
+        }),
+    })
+}
+
+impl Crowds {
+    fn slice_cost(&self, args: &Args, threads: usize) -> Duration {
+        self.load.work(self.entries).unwrap_or(time(args, threads))
+    }
+}
+
+fn time(args: &Args, threads: usize) -> Duration {
+    args.threads_slice * if threads < MANY { 1 } else { 2 }
+}
+
+/// `exchange_2_threads/2^21`; nothing is said of one thread.
+fn name_of(name: &str, threads: usize, entries: usize) -> String {
+    match threads {
+        1 => workload(name, entries),
+        _ => workload(&format!("{name}_{threads}_threads"), entries),
+    }
+}
+
+fn measure(
+    run: &mut Run<'_>,
+    crowds: &Crowds,
+    contenders: &[Entry<dyn Crowded>],
+    oversubscription: String,
+) {
+    let Crowds { name, entries, threads: counts, rounds, .. } = crowds;
+    let comparison = |&threads: &usize| Comparison::new(name_of(name, threads, *entries), *rounds);
+    let mut comparisons: Vec<_> = counts.iter().map(comparison).collect();
+    let mut scaling = Scaling::of(counts);
+    in_groups(run, contenders, *entries, |run, group| {
+        let samples = rounds::interleave(group.len(), *rounds, |contender, round| {
+            let (_, map) = &group[contender];
+            counts
+                .iter()
+                .map(|&threads| {
+                    let time = time(run.args, threads);
+                    let work = map.slice(&Slice { threads, time, round });
+                    run.progress.advance(crowds.slice_cost(run.args, threads));
+                    work.nanoseconds()
+                })
+                .collect::<Vec<_>>()
+        });
+        group.iter().for_each(|(_, map)| map.check());
+        for (number, comparison) in comparisons.iter_mut().enumerate() {
+            let of_count = |rounds: &Vec<Vec<f64>>| rounds.iter().map(|ns| ns[number]).collect();
+            comparison
+                .add(group.iter().map(|(name, _)| *name), samples.iter().map(of_count).collect());
+        }
+        if let Some(scaling) = &mut scaling {
+            group.iter().zip(&samples).for_each(|((name, _), rounds)| scaling.add(name, rounds));
+        }
+    });
+    for comparison in comparisons {
+        comparison.publish(run);
+    }
+    if let Some(Scaling { rows, .. }) = scaling {
+        run.publish(Table { workload: oversubscription, rounds: *rounds, rows });
+    }
+}
+
+/// What [`OVERSUBSCRIPTION`] does to the throughput.
+struct Scaling {
+    /// Where among the numbers of threads the two stand.
+    numbers: [usize; 2],
+    rows: Vec<Row>,
+}
+
+impl Scaling {
+    /// `None` where there are no two to compare.
+    fn of(counts: &[usize]) -> Option<Self> {
+        let number = |threads| counts.iter().position(|&count| count == threads);
+        let [few, many] = OVERSUBSCRIPTION.map(number);
+        Some(Self { numbers: [few?, many?], rows: Vec::new() })
+    }
+
+    /// Adds a contender's nanoseconds per operation, by round and number of threads.
+    fn add(&mut self, contender: &str, rounds: &[Vec<f64>]) {
+        // We are in every group, and are taken from the first.
+        if self.rows.iter().any(|row| row.contender == contender) {
+            return;
+        }
+        let rates = self.numbers.map(|number| {
+            rounds.iter().map(|nanoseconds| 1e3 / nanoseconds[number]).collect::<Vec<_>>()
+        });
+        let [few, many] = &rates;
+        self.rows.push(Row {
+            contender: contender.to_owned(),
+            measures: vec![
+                Measure::of("2 threads, M/s", few),
+                Measure::of("64 threads, M/s", many),
+                Measure::of("64 / 2", &stats::ratios(few, many)),
+            ],
+        });
+    }
+}
