@@ -76,7 +76,18 @@ where
     {
         let f = |key: &K| {
             let value = f(key);
-            async { Ok::<V, Infallible>(value.await) }
+            async {
+                let mut future = pin!(Some(value));
+                let value = poll_fn(|context| match future.as_mut().as_pin_mut() {
+                    Some(future) => future.poll(context),
+                    None => unreachable!("it is taken out below"),
+                });
+                let value = value.await;
+                // While the value is an ordinary local: on its way, as that of an `.await` is, it
+                // would be leaked if this panics.
+                future.set(None);
+                Ok::<V, Infallible>(value)
+            }
         };
         match self.try_compute_if_absent_async(key, f).await {
             Ok(entry) => Ok(entry),
