@@ -11,7 +11,8 @@ use super::{entry::Entry, inner::Inner, state::TIMED};
 /// meanwhile (it is *detached* then), the drop of the last handle closes it, there and then, on
 /// that thread: this is when [`on_close`](super::Builder::on_close) is called.
 ///
-/// A handle that is leaked ([`mem::forget`]) keeps its reader open for ever.
+/// A handle that is leaked ([`mem::forget`]) keeps its reader open for ever. One reader can have
+/// some four million handles, those that wait for it included; with more, the process is aborted.
 ///
 /// # Examples
 ///

@@ -181,7 +181,8 @@ impl<K, R, S> ReaderCache<K, R, S> {
     /// than this. What is still in use is reported, and closed with its last handle.
     ///
     /// All clones of the cache are closed by this. If the calling thread has handles itself, it
-    /// waits for them in vain.
+    /// waits for them in vain; so it does for a reader that it is just opening or closing, if this
+    /// is called from there.
     pub fn close(&self, patience: Duration) -> Closed<K, R> {
         self.inner.shut_down(patience)
     }

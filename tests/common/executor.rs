@@ -85,7 +85,7 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
         if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return result;
         }
-        alarms.recv_timeout(Duration::from_secs(5)).expect("nobody wakes the future: it hangs");
+        alarms.recv_timeout(Duration::from_secs(15)).expect("nobody wakes the future: it hangs");
     }
 }
 

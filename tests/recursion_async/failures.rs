@@ -1,14 +1,17 @@
 //! Futures that fail or panic.
 
 use std::{
+    future::Future,
     panic::{self, AssertUnwindSafe},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
 };
 
-use binlock::ComputeError;
+use binlock::{ComputeError, HashMap};
 
 use crate::{
     A, B,
@@ -74,5 +77,32 @@ fn a_future_that_fails_leaves_its_key_absent_and_the_next_one_tries() {
             }
             assert_eq!((failed, runs.load(Ordering::SeqCst), map.len()), (5, 6, 1));
         });
+    });
+}
+
+#[test]
+fn the_value_of_a_future_that_panics_when_it_is_dropped_is_not_leaked() {
+    struct Bomb(Option<Arc<()>>);
+    impl Future for Bomb {
+        type Output = Arc<()>;
+        fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Arc<()>> {
+            Poll::Ready(self.0.take().unwrap())
+        }
+    }
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic::resume_unwind(Box::new(Thrown));
+        }
+    }
+    within(60, || {
+        let value = Arc::new(());
+        let map = HashMap::<u64, Arc<()>>::new();
+        let bomb = |_: &u64| Bomb(Some(Arc::clone(&value)));
+        let mut task = Task::new(map.compute_if_absent_async(A, bomb));
+        assert!(panic::catch_unwind(AssertUnwindSafe(|| drop(task.poll()))).is_err());
+        drop(task);
+        assert!(!map.contains_key(&A));
+        drop(map);
+        assert_eq!(Arc::strong_count(&value), 1);
     });
 }
