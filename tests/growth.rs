@@ -257,6 +257,32 @@ fn a_reservation_takes_no_room_from_a_larger_one_made_at_once() {
 }
 
 #[test]
+fn the_capacity_may_be_asked_for_while_one_table_after_another_is_freed() {
+    within(240, || {
+        let map = &HashMap::with_hasher(Hashers::Good(3));
+        map.insert(0, 0);
+        race(
+            1,
+            |_| {
+                for _ in 0..150 {
+                    map.reserve(8_000);
+                    map.shrink_to_fit();
+                    // What was retired is freed as soon as may be.
+                    map.flush();
+                }
+            },
+            3,
+            |_| {
+                for _ in 0..100 {
+                    assert!((1..40_000).contains(&map.capacity()));
+                    assert!((1..40_000).contains(&map.pin().capacity()));
+                }
+            },
+        );
+    });
+}
+
+#[test]
 fn clear_during_growth_removes_what_was_there_and_counts_exactly() {
     within(240, || {
         for hasher in [Hashers::Good(2), Hashers::FewBits(7)] {

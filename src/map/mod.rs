@@ -226,7 +226,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// assert!(map.capacity() >= 10);
     /// ```
     pub fn capacity(&self) -> usize {
-        self.raw.capacity()
+        self.raw.capacity(&epoch::pin())
     }
 
     /// Pins the current thread and gives a view of the map whose methods return plain

@@ -90,7 +90,7 @@ impl<'map, K, V, S> Pinned<'map, K, V, S> {
 
     /// See [`HashMap::capacity`].
     pub fn capacity(&self) -> usize {
-        self.map.capacity()
+        self.map.raw.capacity(&self.guard)
     }
 
     /// See [`HashMap::hasher`].

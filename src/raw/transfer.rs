@@ -135,7 +135,9 @@ impl TableError {
 
 impl<K, V> RawMap<K, V> {
     /// How many entries the map can hold before it grows.
-    pub(crate) fn capacity(&self) -> usize {
+    ///
+    /// Pinned, because the table that says so can be replaced, and freed, meanwhile.
+    pub(crate) fn capacity(&self, _guard: &Guard) -> usize {
         let root = self.root();
         root.next().unwrap_or(root).limit()
     }

@@ -187,9 +187,10 @@ fn what_is_there_is_changed_in_place_among_keys_that_collide() {
             S: BuildHasher + Clone,
         {
             // What each operation does to key `i`, when every third is absent, and what it leaves.
-            type Case<K, S> = fn(&HashMap<K, K, S>, &K, &K) -> Option<K>;
+            type Operation<K, S> = fn(&HashMap<K, K, S>, &K, &K) -> Option<K>;
+            type Case<K, S> = (Operation<K, S>, fn(bool) -> Left);
             let other = &keys[0];
-            let cases: [(Case<K, S>, fn(bool) -> Left); 11] = [
+            let cases: [Case<K, S>; 11] = [
                 (
                     |map, key, other| match map.try_insert(key.clone(), other.clone()) {
                         Ok(inserted) => Some(inserted.clone()),

@@ -44,24 +44,29 @@ fn a_plain_write_of_the_key_inside_its_future_stands_and_the_future_is_overtaken
 #[test]
 fn a_future_that_writes_its_key_when_it_is_dropped_ready_is_overtaken_by_that() {
     /// Is ready at once, and has something besides.
-    struct Ready<'m, T>(Inserts<'m>, Option<T>);
+    struct Ready<'m, T> {
+        output: Option<T>,
+        _luggage: Inserts<'m>,
+    }
     impl<T: Unpin> Future for Ready<'_, T> {
         type Output = T;
 
         fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
-            Poll::Ready(self.1.take().unwrap())
+            Poll::Ready(self.output.take().unwrap())
         }
     }
 
     within(60, || {
         let map = &map();
-        let writes = || Inserts(map, A, 5);
-        let computed = map.compute_if_absent_async(A, |_| Ready(writes(), Some(10)));
+        let computed = map.compute_if_absent_async(A, |_| Ready {
+            output: Some(10),
+            _luggage: Inserts(map, A, 5),
+        });
         let error = block_on(computed).unwrap_err();
         assert!(error.is_overtaken() && error.is_own_key(), "{error:?}");
         assert_eq!(map.remove(&A).as_deref(), Some(&5));
         // By whichever method.
-        let ready = |_: &u64| Ready(writes(), Some(Ok::<_, ()>(10)));
+        let ready = |_: &u64| Ready { output: Some(Ok::<_, ()>(10)), _luggage: Inserts(map, A, 5) };
         let error = block_on(map.try_compute_if_absent_async(A, ready)).unwrap_err();
         assert!(matches!(error, ComputeError::Recursive(error) if error.is_overtaken()));
         assert_eq!(map.remove(&A).as_deref(), Some(&5));
