@@ -213,3 +213,40 @@ fn in_a_ring_of_eight_writers_one_overtakes_and_the_others_come_through() {
         tracked.end();
     });
 }
+
+#[test]
+fn a_claim_takes_those_who_wait_for_it_along_when_it_moves() {
+    explore(|| {
+        for hashing in HASHINGS {
+            // Room enough for a table that can shrink.
+            let tracked = Tracked::new(100, hashing);
+            let moved = AtomicBool::new(false);
+            together(&tracked, THREADS, move |tracked, thread| {
+                let map = &tracked.map;
+                match thread {
+                    0 => {
+                        let entry = map.entry(0).unwrap();
+                        while !moved.load(SeqCst) {
+                            yield_now();
+                        }
+                        drop(entry);
+                    }
+                    1 => {
+                        map.shrink_to_fit();
+                        map.reserve(60);
+                        map.shrink_to_fit();
+                        moved.store(true, SeqCst);
+                    }
+                    _ => {
+                        let merged = map.merge(0, tracked.value(1), |current, one| {
+                            Some(tracked.value(current.read() + one.read()))
+                        });
+                        merged.unwrap();
+                    }
+                }
+            });
+            assert_eq!(tracked.settled(), [(0, THREADS as u64 - 2)]);
+            tracked.end();
+        }
+    });
+}
