@@ -1,9 +1,10 @@
 //! What the fuzz targets run: sequences of operations on a `binlock::HashMap`, compared step by
-//! step with a model (std's `BTreeMap`), with keys and values that keep account of their drops; and on
-//! a `binlock::ReaderCache`.
+//! step with a model (std's `BTreeMap`), with keys and values that keep account of their drops; on
+//! a `binlock::ReaderCache`; and on a map by several threads at once, whose histories are checked.
 
 pub mod computations;
 pub mod hashing;
+pub mod histories;
 pub mod iter_writes;
 pub mod map_ops;
 pub mod reader_cache;

@@ -71,6 +71,24 @@ pub enum Operation {
     Flush,
 }
 
+impl Operation {
+    /// One of all, by two bytes that somebody else has made up: which, and how many of what it
+    /// moves, if it does. (New operations come last, or what fuzzers have found means something else.)
+    pub fn from_bytes(which: u8, amount: u8) -> Operation {
+        let on_keys = ON_A_KEY.iter().chain(ON_ALL_KEYS).copied();
+        let on_table = [
+            Operation::Reserve(4 * u16::from(amount)),
+            Operation::InsertNeighbours(amount % 48),
+            Operation::RemoveNeighbours(amount % 48),
+            Operation::Shrink,
+            Operation::Flush,
+        ];
+        let all = on_keys.chain(on_table);
+        let count = ON_A_KEY.len() + ON_ALL_KEYS.len() + on_table.len();
+        all.cycle().nth(usize::from(which) % count).expect("it goes round")
+    }
+}
+
 /// What a computation decides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Decision {

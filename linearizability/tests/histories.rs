@@ -5,7 +5,7 @@ use binlock_linearizability::{
 };
 
 /// With debug assertions, in the map too, this takes some seconds.
-const HISTORIES: u64 = 20_000;
+const HISTORIES: u64 = 10_000;
 
 #[test]
 fn histories_can_be_explained_by_an_order() {

@@ -130,7 +130,8 @@ fn who_waited_for_a_computation_that_failed_tries_for_himself() {
 fn plain_writes_wait_for_claims_that_are_held_and_go_on_when_they_are_settled() {
     explore(|| {
         for hashing in HASHINGS {
-            let tracked = Tracked::new(0, hashing);
+            // Room enough for a table that can shrink.
+            let tracked = Tracked::new(100, hashing);
             tracked.map.insert(0, tracked.value(0));
             together(&tracked, THREADS, |tracked, thread| {
                 let map = &tracked.map;
@@ -145,7 +146,11 @@ fn plain_writes_wait_for_claims_that_are_held_and_go_on_when_they_are_settled() 
                             entry.insert(tracked.value(7)).unwrap();
                         }
                     },
-                    2 => map.reserve(40),
+                    2 => {
+                        // Claimed keys move, there and back.
+                        map.shrink_to_fit();
+                        map.reserve(40);
+                    }
                     3 => drop(map.insert(0, tracked.value(3))),
                     4 => drop(map.remove(&1)),
                     5 => drop(map.replace(0, tracked.value(5))),
@@ -206,5 +211,42 @@ fn in_a_ring_of_eight_writers_one_overtakes_and_the_others_come_through() {
         let entries = tracked.settled();
         assert!(entries.iter().map(|(key, _)| *key).eq(0..THREADS as u64), "{entries:?}");
         tracked.end();
+    });
+}
+
+#[test]
+fn a_claim_takes_those_who_wait_for_it_along_when_it_moves() {
+    explore(|| {
+        for hashing in HASHINGS {
+            // Room enough for a table that can shrink.
+            let tracked = Tracked::new(100, hashing);
+            let moved = AtomicBool::new(false);
+            together(&tracked, THREADS, move |tracked, thread| {
+                let map = &tracked.map;
+                match thread {
+                    0 => {
+                        let entry = map.entry(0).unwrap();
+                        while !moved.load(SeqCst) {
+                            yield_now();
+                        }
+                        drop(entry);
+                    }
+                    1 => {
+                        map.shrink_to_fit();
+                        map.reserve(60);
+                        map.shrink_to_fit();
+                        moved.store(true, SeqCst);
+                    }
+                    _ => {
+                        let merged = map.merge(0, tracked.value(1), |current, one| {
+                            Some(tracked.value(current.read() + one.read()))
+                        });
+                        merged.unwrap();
+                    }
+                }
+            });
+            assert_eq!(tracked.settled(), [(0, THREADS as u64 - 2)]);
+            tracked.end();
+        }
     });
 }

@@ -2,7 +2,8 @@
 #![cfg(shuttle)]
 
 use binlock_linearizability::Hashing;
-use binlock_shuttle_tests::{HASHINGS, THREADS, Tracked, explore, explore_times, together};
+use binlock_shuttle_tests::{HASHINGS, THREADS, Tracked, Value, explore, explore_times, together};
+use shuttle::thread::yield_now;
 
 #[test]
 fn nothing_is_lost_while_eight_threads_fill_a_map_from_empty() {
@@ -176,6 +177,16 @@ fn the_count_is_exact_after_clearings_among_writes_and_growth() {
                     }
                     2 => map.shrink_to_fit(),
                     3 => map.retain(|key, _| key % 2 == 0),
+                    // What is cleared may be covered by a claim.
+                    4 => {
+                        for key in 0..8 {
+                            let compute = |_: &u64, _: Option<&Value>| {
+                                yield_now();
+                                Some(tracked.value(key))
+                            };
+                            map.compute(key, compute).unwrap();
+                        }
+                    }
                     _ => {
                         for key in 0..8 {
                             map.insert(key, tracked.value(key));
