@@ -14,7 +14,7 @@ use crate::common::maps::{
 use crate::common::work::{self, WRITES_PER_SESSION};
 
 /// Small, as what is counted does not depend on it, and each access takes a line of the trace.
-const ENTRIES: usize = 1 << 12;
+const ENTRIES: usize = 1 << 11;
 
 /// How many operations are counted, and as many come before, to warm up what is lazy.
 const COUNTED: usize = 1 << 9;

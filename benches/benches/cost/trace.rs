@@ -24,7 +24,9 @@ pub struct Cost {
     pub lines: f64,
     pub rare_lines: f64,
     pub written: f64,
-    /// Lines written that the second thread touches as well.
+    /// Lines written that the second thread touches as well. A line that this one touches less
+    /// often counts by how often: for an epoch that it looks at once in a hundred operations, a
+    /// hundredth.
     pub shared_written: f64,
 }
 
@@ -92,7 +94,7 @@ impl Places {
     }
 }
 
-/// What an operation of the first thread did.
+/// What an operation did.
 #[derive(Default)]
 struct Done {
     instructions: usize,
@@ -102,20 +104,13 @@ struct Done {
 
 #[derive(Default)]
 struct Counts {
-    operations: Vec<Done>,
-    /// By the second thread.
-    touched_by_other: Set,
-}
-
-/// Which thread is at it.
-enum Phase {
-    Neither,
-    First,
-    Second,
+    /// Of both threads.
+    operations: [Vec<Done>; 2],
 }
 
 fn read(mut trace: impl BufRead, places: &OnceLock<Places>, counts: &mut Counts) -> io::Result<()> {
-    let mut phase = Phase::Neither;
+    // Whose turn it is.
+    let mut thread = None;
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -124,32 +119,28 @@ fn read(mut trace: impl BufRead, places: &OnceLock<Places>, counts: &mut Counts)
         }
         let Some((kind, address, size)) = access(&line) else { continue };
         let Some(places) = places.get() else { continue };
-        if kind == b'I' {
-            if let (Phase::First, Some(done)) = (&phase, counts.operations.last_mut()) {
-                done.instructions += 1;
-            }
-            continue;
-        }
         match places.mark(address) {
-            Some(Mark::First) => phase = Phase::First,
-            Some(Mark::Operation) if matches!(phase, Phase::First) => {
-                counts.operations.push(Done::default());
+            // An exchange, which is shown as a load and a store.
+            Some(_) if kind == Kind::Load => continue,
+            Some(Mark::First) => thread = Some(0),
+            Some(Mark::Second) => thread = Some(1),
+            Some(Mark::End) => thread = None,
+            Some(Mark::Operation) => {
+                if let Some(thread) = thread {
+                    counts.operations[thread].push(Done::default());
+                }
             }
-            Some(Mark::Second) => phase = Phase::Second,
-            Some(Mark::End) => phase = Phase::Neither,
-            Some(Mark::Operation) => {}
-            None if places.ignores(address) => {}
             None => {
-                for touched in address / LINE..=(address + size - 1) / LINE {
-                    match (&phase, counts.operations.last_mut()) {
-                        (Phase::First, Some(done)) => {
-                            done.touched.insert(touched);
-                            if kind != b'L' {
-                                done.written.insert(touched);
-                            }
+                let operation = thread.and_then(|thread| counts.operations[thread].last_mut());
+                let Some(done) = operation else { continue };
+                if kind == Kind::Instruction {
+                    done.instructions += 1;
+                } else if !places.ignores(address) {
+                    for line in address / LINE..=(address + size - 1) / LINE {
+                        done.touched.insert(line);
+                        if kind == Kind::Store {
+                            done.written.insert(line);
                         }
-                        (Phase::Second, _) => _ = counts.touched_by_other.insert(touched),
-                        _ => {}
                     }
                 }
             }
@@ -157,39 +148,59 @@ fn read(mut trace: impl BufRead, places: &OnceLock<Places>, counts: &mut Counts)
     }
 }
 
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Instruction,
+    Load,
+    /// Or both at once.
+    Store,
+}
+
 /// An access as lackey writes it: `I  04001000,3`, ` L 1ffeffe7e0,8`, and `S`, `M`.
-fn access(line: &[u8]) -> Option<(u8, u64, u64)> {
+fn access(line: &[u8]) -> Option<(Kind, u64, u64)> {
     let text = std::str::from_utf8(line).ok()?.trim();
     let (kind, rest) = text.split_once(' ')?;
     let (address, size) = rest.trim().split_once(',')?;
-    match kind {
-        "I" | "L" | "S" | "M" => {
-            Some((kind.as_bytes()[0], u64::from_str_radix(address, 16).ok()?, size.parse().ok()?))
-        }
-        _ => None,
-    }
+    let kind = match kind {
+        "I" => Kind::Instruction,
+        "L" => Kind::Load,
+        "S" | "M" => Kind::Store,
+        _ => return None,
+    };
+    Some((kind, u64::from_str_radix(address, 16).ok()?, size.parse().ok()?))
 }
 
 impl Counts {
     fn cost(mut self) -> Cost {
-        // The last one goes on beyond the operations, to the end of the session.
-        self.operations.pop();
-        let operations = self.operations.len();
-        let mut touched: HashMap<u64, usize, RandomState> = HashMap::default();
-        for line in self.operations.iter().flat_map(|done| &done.touched) {
-            *touched.entry(*line).or_default() += 1;
+        for operations in &mut self.operations {
+            // The last one goes on beyond the operations, to the end of the session.
+            operations.pop();
         }
-        let mean = |count: &dyn Fn(&Done) -> usize| {
-            self.operations.iter().map(count).sum::<usize>() as f64 / operations as f64
+        let [first, second] = &self.operations;
+        let [by_first, by_second] = [first, second].map(|operations| how_often(operations));
+        let mean = |count: &dyn Fn(&Done) -> f64| {
+            first.iter().map(count).sum::<f64>() / first.len() as f64
         };
-        let is_rare = |line: &&u64| touched[*line] * RARELY < operations;
-        let is_shared = |line: &&u64| self.touched_by_other.contains(*line);
+        let is_rare = |line: &&u64| by_first[*line] * RARELY < first.len();
+        let shared = |line: &u64| {
+            let theirs = by_second.get(line).copied().unwrap_or(0);
+            (theirs as f64 / by_first[line] as f64).min(1.0)
+        };
         Cost {
-            instructions: mean(&|done| done.instructions),
-            lines: mean(&|done| done.touched.len()),
-            rare_lines: mean(&|done| done.touched.iter().filter(is_rare).count()),
-            written: mean(&|done| done.written.len()),
-            shared_written: mean(&|done| done.written.iter().filter(is_shared).count()),
+            instructions: mean(&|done| done.instructions as f64),
+            lines: mean(&|done| done.touched.len() as f64),
+            rare_lines: mean(&|done| done.touched.iter().filter(is_rare).count() as f64),
+            written: mean(&|done| done.written.len() as f64),
+            shared_written: mean(&|done| done.written.iter().map(shared).sum()),
         }
     }
+}
+
+/// How many of the operations touch each line.
+fn how_often(operations: &[Done]) -> HashMap<u64, usize, RandomState> {
+    let mut touched: HashMap<_, _, _> = HashMap::default();
+    for line in operations.iter().flat_map(|done| &done.touched) {
+        *touched.entry(*line).or_default() += 1;
+    }
+    touched
 }

@@ -14,6 +14,7 @@ use crate::common::maps::{
 };
 use crate::common::work::{self, WRITES_PER_SESSION};
 use crate::contenders::Entry;
+use crate::render::OURS;
 use crate::threads::{self, Crowd, Work};
 
 /// A stream that is drawn when it is needed.
@@ -36,12 +37,12 @@ pub enum Load {
 }
 
 impl Load {
-    /// Whether `HashIndex` takes part, which is no map for many writes.
+    /// Whether `HashIndex` takes part, which is no map for many writes; and where keys are hot, its
+    /// readers at times do not find a key that is being updated.
     fn is_for_an_index(&self) -> bool {
         match self {
             Self::Steady(mix) | Self::Growing(mix) => mix.read >= 90,
-            Self::Growth => false,
-            Self::Hot { one_update_in, .. } => *one_update_in >= 10,
+            Self::Growth | Self::Hot { .. } => false,
             Self::Reads { .. } => true,
         }
     }
@@ -108,7 +109,6 @@ impl Entry<dyn Crowded> {
 
 /// A map that keeps its size, however often it is loaded.
 struct Steady<M> {
-    mix: &'static Mix,
     order: Order,
     map: M,
     lanes: Vec<Mutex<Lane>>,
@@ -123,7 +123,7 @@ impl<M: Map + Sync> Steady<M> {
         }
         map.flush();
         let lanes = lanes.into_iter().map(Mutex::new).collect();
-        Self { mix, order: Order::of(mix), map, lanes }
+        Self { order: Order::of(mix), map, lanes }
     }
 }
 
@@ -144,7 +144,7 @@ impl<M: Map + Sync> Crowded for Steady<M> {
     }
 
     fn check(&self) {
-        check(&self.map, self.mix, &self.lanes);
+        check(&self.map, &self.lanes);
     }
 }
 
@@ -171,8 +171,17 @@ impl<M: Map + Sync> Crowded for Growing<M> {
             turns * lanes.len() * TURN
         };
         let (work, _) = threads::shifts(slice.threads, None, |number| number, shift);
-        check(&map, self.mix, &lanes);
+        check(&map, &lanes);
         work
+    }
+}
+
+/// Ours must be right. A peer that is not is reported, rather than have half an hour of measuring
+/// come to nothing; what stands in its row is then worth nothing.
+pub fn account(contender: &str, wrong: usize) {
+    assert!(wrong == 0 || !contender.starts_with(OURS), "{wrong} wrong answers of {contender}");
+    if wrong > 0 {
+        eprintln!("{contender} gave {wrong} wrong answers");
     }
 }
 
@@ -182,13 +191,12 @@ fn lanes_of(lanes: &[Mutex<Lane>], number: usize, threads: usize) -> Vec<MutexGu
     own.map(|lane| lane.lock().unwrap_or_else(PoisonError::into_inner)).collect()
 }
 
-fn check<M: Map>(map: &M, mix: &Mix, lanes: &[Mutex<Lane>]) {
+fn check<M: Map>(map: &M, lanes: &[Mutex<Lane>]) {
     let lanes = lanes_of(lanes, 0, 1);
-    let wrong: usize = lanes.iter().map(|lane| lane.wrong).sum();
-    assert_eq!(wrong, 0, "wrong answers of {} in {}", M::NAME, mix.name);
+    account(M::NAME, lanes.iter().map(|lane| lane.wrong).sum());
     let there: usize = lanes.iter().map(|lane| lane.len()).sum();
     let Sum { entries, .. } = map.session().sum_of_all();
-    assert_eq!(entries, there, "entries of {} after {}", M::NAME, mix.name);
+    account(M::NAME, entries.abs_diff(there));
 }
 
 /// A map that exists for a slice, which fills it.
@@ -249,8 +257,7 @@ impl<M: Map + Sync> Crowded for Hot<M> {
                 }
                 0
             });
-        let wrong: usize = turns.iter().map(|turns| turns.wrong).sum();
-        assert_eq!(wrong, 0, "wrong answers of {}", M::NAME);
+        account(M::NAME, turns.iter().map(|turns| turns.wrong).sum());
         work
     }
 }
@@ -270,7 +277,7 @@ impl<M: Map + Sync> Crowded for Reads<M> {
                 *wrong += keys.iter().filter(|&key| session.get(key) != Some(!key)).count();
                 0
             });
-        assert_eq!(wrong.iter().sum::<usize>(), 0, "wrong answers of {}", M::NAME);
+        account(M::NAME, wrong.iter().sum());
         work
     }
 }

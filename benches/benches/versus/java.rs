@@ -13,7 +13,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::common::keys::Stream;
 use crate::contenders::Entry;
-use crate::crowded::{Crowded, Load, Slice};
+use crate::crowded::{Crowded, Load, Slice, account};
 use crate::threads::Work;
 
 pub const NAME: &str = "Java ConcurrentHashMap";
@@ -129,13 +129,13 @@ impl Crowded for Java {
         let Slice { threads, time, round } = slice;
         let start = round * Stream::STEP_OF_ROUND;
         let done: Done = self.ask(&format!("run {threads} {} {start}", time.as_millis()));
-        assert_eq!(done.wrong, 0, "wrong answers of {NAME}");
+        account(NAME, done.wrong);
         Work { time: Duration::from_nanos(done.nanoseconds), operations: done.operations }
     }
 
     fn check(&self) {
         let count: Count = self.ask("check");
-        assert_eq!(count.entries, count.expected, "entries of {NAME}");
+        account(NAME, count.entries.abs_diff(count.expected));
     }
 }
 

@@ -10,7 +10,7 @@ const RATIO: &str = "time / ours";
 const TIME: &str = "ns/op";
 
 /// What we are called, and what all of our variants begin with.
-const OURS: &str = "binlock";
+pub const OURS: &str = "binlock";
 
 /// Is there to show what synchronisation costs, and is no choice for those who need any.
 const NO_RIVAL: &str = "hashbrown (unsync)";

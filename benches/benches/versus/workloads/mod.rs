@@ -48,10 +48,16 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Prints a table and keeps it for the report.
+    /// Prints a table and keeps it for the report, which is written each time, so that a run that
+    /// is broken off has not been for nothing.
     fn publish(&mut self, table: Table) {
         self.progress.print(&table.text());
         self.report.add(table);
+        if let Some(file) = &self.args.json
+            && let Err(error) = self.report.write_json(file)
+        {
+            eprintln!("{}: {error}", file.display());
+        }
     }
 }
 
