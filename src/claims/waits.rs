@@ -142,6 +142,8 @@ pub(crate) struct Ticket {
     signal: Option<Arc<Signal>>,
     /// In what context it was taken.
     context: ContextId,
+    /// Somebody has taken it out of the queue.
+    is_over: bool,
 }
 
 /// Whether the thread is in the middle of a computation.
@@ -193,7 +195,7 @@ fn enlist(
         }
     };
     waits.queues.entry(address).or_default().push(Wait { id, actor, waker });
-    Verdict::Wait(Ticket { address, id, signal, context: context_id })
+    Verdict::Wait(Ticket { address, id, signal, context: context_id, is_over: false })
 }
 
 impl Ticket {
@@ -202,8 +204,8 @@ impl Ticket {
         if let Some(signal) = self.signal.take() {
             signal.sleep();
         }
-        // Whoever woke the thread has taken it out of the queue.
-        std::mem::forget(self);
+        // By whoever woke the thread.
+        self.is_over = true;
     }
 
     /// Whether the claim has been settled, or the future is polled in another context by now,
@@ -233,6 +235,9 @@ impl Ticket {
 /// Leaves the queue without having been woken.
 impl Drop for Ticket {
     fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
         let mut waits = waits();
         let Some(queue) = waits.queues.get_mut(&self.address) else { return };
         let Some(at) = queue.iter().position(|wait| wait.id == self.id) else { return };
