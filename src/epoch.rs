@@ -38,6 +38,17 @@ impl Pins for &Guard {
     }
 }
 
+/// Pins anew, so that what was retired under the old pin can be freed; does nothing
+/// if the thread is pinned by another guard as well.
+///
+/// (Not by crossbeam's `Guard::repin`, which has no fence. It tells the others that this thread
+/// is in the next epoch, but a load that comes after it may be made before it, in the old epoch
+/// still: a relaxed one on any machine that reorders loads. What such a load finds can have been
+/// retired in the old epoch, and then the new pin does not keep it.)
+pub(crate) fn repin(guard: &mut Guard) {
+    unpinned(guard, || ());
+}
+
 #[cfg(not(any(loom, shuttle)))]
 mod real {
     use std::sync::{
@@ -69,12 +80,6 @@ mod real {
     #[cold]
     fn pin_without_handle() -> Guard {
         collector().register().pin()
-    }
-
-    /// Pins anew, so that what was retired under the old pin can be freed; does nothing
-    /// if the thread is pinned by another guard as well.
-    pub(crate) fn repin(guard: &mut Guard) {
-        guard.repin();
     }
 
     /// Runs something without the pin (if it is the thread's only one), and pins anew.
@@ -260,13 +265,6 @@ mod model {
     pub(crate) fn pin() -> Guard {
         Pin::mine().begin();
         Guard(())
-    }
-
-    pub(crate) fn repin(_guard: &mut Guard) {
-        if Pin::mine().depth() == 1 {
-            Pin::mine().end();
-            Pin::mine().begin();
-        }
     }
 
     pub(crate) fn unpinned<R>(_guard: &mut Guard, f: impl FnOnce() -> R) -> R {

@@ -2,7 +2,7 @@
 //! as many shares from then on as there is use for.
 #![cfg(loom)]
 
-use binlock_loom_tests::{Name, Op::*, linearizable, linearizable_within, map_with};
+use binlock_loom_tests::{Name, Op::*, linearizable, linearizable_within, map_with, model, spawn};
 
 /// Maps of this size have stripes for threads of their own: the first two have one.
 const LARGE: usize = 11;
@@ -58,10 +58,29 @@ fn a_stripe_is_opened_by_one_of_two_that_flush_and_its_own_thread() {
 }
 
 #[test]
+fn a_stripe_that_its_thread_has_got_back_is_not_opened_by_who_revoked_it_before() {
+    linearizable(|| map_with(LARGE, &[(A, 1)]), [&[Replace(A, 2)], &[Flush], &[Flush]]);
+}
+
+#[test]
 fn threads_that_share_a_stripe_flush_those_that_are_others_own() {
     linearizable_within(
         1,
         || map_with(LARGE, &[(A, 1), (B, 2)]),
         [&[Replace(A, 3)], &[Replace(B, 4), Flush], &[Remove(B), Flush]],
     );
+}
+
+#[test]
+fn a_thread_that_pins_anew_sees_that_its_stripe_has_been_opened_meanwhile() {
+    model(|| {
+        let map = map_with(LARGE, &[(A, 1)]);
+        let flusher = spawn(&map, |map| map.flush());
+        let mut pinned = map.pin();
+        pinned.insert(A.into(), 2.into());
+        pinned.repin();
+        pinned.insert(A.into(), 3.into());
+        drop(pinned);
+        flusher.join().unwrap();
+    });
 }

@@ -26,7 +26,7 @@
 //! get the memory back, and do not meet here. A thread that seals a batch also looks
 //! after another stripe, whose threads may have left.
 
-use std::{cell::Cell, ptr};
+use std::{cell::Cell, collections::LinkedList, ptr};
 
 use super::{
     bin::Bin,
@@ -132,14 +132,14 @@ impl Garbage {
     #[cold]
     fn seal(&self, batch: Vec<Retired>, guard: &Guard) {
         let passed = Arc::new(AtomicBool::new(false));
-        let piece = Sealed { passed: Arc::clone(&passed), batch };
+        let mut piece = LinkedList::from([Sealed { passed: Arc::clone(&passed), batch }]);
         let mine = self.stripes.mine().stripe();
         let vacant = [mine].into_iter().chain(self.stripes.all());
         let (stripe, mut sealed) = vacant
             .filter_map(|stripe| Some((stripe, stripe.try_sealed()?)))
             .next()
             .unwrap_or_else(|| (mine, mine.sealed()));
-        sealed.push_back(piece);
+        sealed.append(&mut piece);
         drop(sealed);
         let count = Arc::clone(stripe.passed());
         epoch::defer(guard, move || {
@@ -331,12 +331,14 @@ shuttle::thread_local! {
 fn take_due(stripe: &Stripe) -> Option<Vec<Retired>> {
     let mut sealed = stripe.try_sealed()?;
     // Batches can pass in another order than they came, if several threads seal them.
-    let due = sealed.iter().position(|sealed| sealed.passed.load(Ordering::Acquire))?;
-    let batch = sealed.remove(due)?.batch;
+    let first = sealed.iter().position(|sealed| sealed.passed.load(Ordering::Acquire))?;
+    let mut due = sealed.split_off(first);
+    let mut later = due.split_off(1);
+    sealed.append(&mut later);
     drop(sealed);
     // It may not have been counted yet; then it wraps around, for the moment.
     stripe.passed().fetch_sub(1, Ordering::Relaxed);
-    Some(batch)
+    due.pop_front().map(|sealed| sealed.batch)
 }
 
 /// Frees a batch, but for the memory of its nodes, which are `emptied` only.

@@ -24,7 +24,7 @@
 
 use std::{
     cell::Cell,
-    collections::VecDeque,
+    collections::LinkedList,
     marker::PhantomData,
     mem,
     ops::{Deref, DerefMut},
@@ -90,8 +90,9 @@ pub(super) struct Stripe {
     /// Only for whoever has the stripe open.
     open: UnsafeCell<Open>,
     /// Garbage that has been handed to the epochs, in the order in which that happened. Anybody
-    /// may take some out; nothing of the user's is called under this lock.
-    sealed: Mutex<VecDeque<Sealed>>,
+    /// may take some out; nothing of the user's is called under this lock. Nor is his allocator,
+    /// which may use the map: hence a list, whose nodes are made and freed elsewhere.
+    sealed: Mutex<LinkedList<Sealed>>,
 }
 
 // SAFETY: `open` is accessed only by the thread that has the stripe open (see above); what is in
@@ -127,7 +128,7 @@ impl Stripe {
                 #[cfg(loom)]
                 passed: Arc::new(AtomicUsize::new(0)),
                 open: UnsafeCell::new(Open { batch: Vec::new(), spare: Vec::new() }),
-                sealed: Mutex::new(VecDeque::new()),
+                sealed: Mutex::new(LinkedList::new()),
             }
         }
     }
@@ -147,7 +148,9 @@ impl Stripe {
     /// Takes the bias away from the thread that has the stripe of its own. The stripe can be
     /// opened by [`Stripe::open_revoked`] when the epochs have passed.
     pub(super) fn revoke(&self) -> Revoked {
-        // Relaxed: what is deferred after this comes after a fence, as every pin does.
+        // Relaxed, all: what is deferred after this comes after a fence, as every pin does.
+        let before = self.bias.load(Ordering::Relaxed);
+        if before & 1 != 0 { return Revoked(before); }
         let before = self.bias.fetch_or(1, Ordering::Relaxed);
         Revoked(before | 1)
     }
@@ -208,14 +211,14 @@ impl Stripe {
     }
 
     /// Garbage that has been handed to the epochs, when nobody is there any more.
-    pub(super) fn sealed(&self) -> MutexGuard<'_, VecDeque<Sealed>> {
-        // Nothing panics under this lock (out of memory aborts), so it is not poisoned; if it
-        // were, the list would still be whole.
+    pub(super) fn sealed(&self) -> MutexGuard<'_, LinkedList<Sealed>> {
+        // Nothing panics under this lock, so it is not poisoned; if it were, the list would still
+        // be whole.
         self.sealed.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// The same, unless somebody is there, who may have been preempted.
-    pub(super) fn try_sealed(&self) -> Option<MutexGuard<'_, VecDeque<Sealed>>> {
+    pub(super) fn try_sealed(&self) -> Option<MutexGuard<'_, LinkedList<Sealed>>> {
         match self.sealed.try_lock() {
             Ok(sealed) => Some(sealed),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
@@ -226,7 +229,15 @@ impl Stripe {
     /// How many sealed batches may be freed.
     #[cfg(not(loom))]
     pub(super) fn passed(&self) -> &Arc<AtomicUsize> {
-        self.passed.get_or_init(Arc::default)
+        match self.passed.get() {
+            Some(passed) => passed,
+            None => {
+                // Made before: the cell must not be asked for again while it is being filled, as
+                // by an allocator that uses the map.
+                let new = Arc::default();
+                self.passed.get_or_init(|| new)
+            }
+        }
     }
 
     /// How many sealed batches may be freed.

@@ -1,0 +1,86 @@
+//! A global allocator may use a map itself, as one that keeps statistics does: wherever a
+//! write of the map allocates or frees, other writes may come in between.
+
+mod common;
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    ptr,
+};
+
+use binlock::HashMap;
+use common::{Hashers, within};
+
+type Map = HashMap<u64, u64, Hashers>;
+
+const KEYS: u64 = 15;
+
+/// Writes to a map when it is called for the nth time by a thread.
+struct Writing;
+
+thread_local! {
+    // Without destructors, and so always at hand.
+    static CALLS_UNTIL_THEN: Cell<usize> = const { Cell::new(0) };
+    static MAP: Cell<*const Map> = const { Cell::new(ptr::null()) };
+}
+
+fn called() {
+    let calls = CALLS_UNTIL_THEN.get();
+    CALLS_UNTIL_THEN.set(calls.saturating_sub(1));
+    if calls == 1 {
+        // SAFETY: the test keeps the map as long as calls are counted.
+        replace(unsafe { &*MAP.get() }, 150);
+    }
+}
+
+// SAFETY: `System` does the work.
+unsafe impl GlobalAlloc for Writing {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        called();
+        // SAFETY: passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        called();
+        // SAFETY: passed on.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Writing = Writing;
+
+/// So many replacements retire as many nodes: more than a batch.
+fn replace(map: &Map, times: u64) {
+    for i in 0..times {
+        assert!(map.replace(i % KEYS, i).is_some());
+    }
+}
+
+#[test]
+fn writes_in_the_middle_of_an_allocation_of_another_do_not_hang() {
+    within(240, || {
+        let mut calls = 0;
+        loop {
+            calls += 1;
+            let map = Map::with_hasher(Hashers::Good(1));
+            for key in 0..KEYS {
+                map.insert(key, key);
+            }
+            MAP.set(&map);
+            CALLS_UNTIL_THEN.set(calls);
+            replace(&map, 400);
+            map.flush();
+            let all_were_made = CALLS_UNTIL_THEN.replace(0) != 0;
+            assert_eq!(map.len() as u64, KEYS);
+            assert_eq!(map.pin().iter().count() as u64, KEYS);
+            if all_were_made {
+                break;
+            }
+        }
+        // Until there is memory of freed nodes, each replacement allocates.
+        assert!(calls > 128, "{calls}");
+    });
+}
