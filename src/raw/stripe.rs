@@ -148,9 +148,7 @@ impl Stripe {
     /// Takes the bias away from the thread that has the stripe of its own. The stripe can be
     /// opened by [`Stripe::open_revoked`] when the epochs have passed.
     pub(super) fn revoke(&self) -> Revoked {
-        // Relaxed, all: what is deferred after this comes after a fence, as every pin does.
-        let before = self.bias.load(Ordering::Relaxed);
-        if before & 1 != 0 { return Revoked(before); }
+        // Relaxed: what is deferred after this comes after a fence, as every pin does.
         let before = self.bias.fetch_or(1, Ordering::Relaxed);
         Revoked(before | 1)
     }
