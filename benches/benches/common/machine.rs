@@ -29,6 +29,7 @@ pub struct Machine {
     pub system: String,
     pub rustc: String,
     /// Empty where it did not take part.
+    #[serde(default)]
     pub java: String,
     /// What the benchmarks were started with.
     pub arguments: String,

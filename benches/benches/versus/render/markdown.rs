@@ -13,6 +13,7 @@
 //!
 //! A `*` at the end of a workload's name stands for anything.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::io;
@@ -116,9 +117,10 @@ fn columns(tables: &[&Table], column: &str) -> String {
     for contender in contenders {
         let cell = |table: &&Table| {
             let row = table.row(contender)?;
-            // Ours would be 1: what it is 1 of says more.
+            // Ours, which is the first, would be 1: what it is 1 of says more.
+            let is_first = table.rows.first().is_some_and(|first| first.contender == contender);
             match row.measure(TIME) {
-                Some(time) if column == RATIO && contender == OURS => {
+                Some(time) if column == RATIO && is_first => {
                     Some(format!("{} ns", three_digits(time.spread.median)))
                 }
                 _ => Some(row.measure(column)?.text()),
@@ -156,25 +158,36 @@ fn whole(table: &Table) -> String {
     text
 }
 
-/// Where a peer is faster, in three rounds of four at least.
+/// Where a peer is faster, in three rounds of four at least: the least and the largest median of
+/// each load, over its sizes and numbers of threads.
 fn losses(report: &Report) -> String {
     let is_rival = |row: &&Row| row.contender != NO_RIVAL && !row.contender.starts_with(OURS);
-    let mut losses = Vec::new();
+    let mut losses: BTreeMap<&str, BTreeMap<&str, Vec<f64>>> = BTreeMap::new();
     for table in &report.tables {
         for row in table.rows.iter().filter(is_rival) {
             let Some(ratio) = row.measure(RATIO) else { continue };
             if ratio.spread.upper_quartile < 1.0 {
-                losses.push((ratio.spread.median, table, row, ratio.text()));
+                let of_load = losses.entry(Parts::of(&table.workload).load).or_default();
+                of_load.entry(&row.contender).or_default().push(ratio.spread.median);
             }
         }
     }
     if losses.is_empty() {
         return "Nowhere in this run.\n".to_owned();
     }
-    losses.sort_by(|(a, ..), (b, ..)| a.total_cmp(b));
-    let mut text = line("workload", &["faster".to_owned(), RATIO.to_owned()]) + &rule(2);
-    for (_, table, row, ratio) in losses {
-        text += &line(&title(&table.workload), &[row.contender.clone(), ratio]);
+    let mut text = line("", &[format!("faster, and its {RATIO}")]) + &rule(1);
+    for (load, peers) in losses {
+        let peer = |(peer, ratios): (&str, Vec<f64>)| {
+            let least = three_digits(ratios.iter().copied().fold(f64::INFINITY, f64::min));
+            let largest = three_digits(ratios.iter().copied().fold(0.0, f64::max));
+            if least == largest {
+                format!("{peer} {least}")
+            } else {
+                format!("{peer} {least} to {largest}")
+            }
+        };
+        let peers: Vec<_> = peers.into_iter().map(peer).collect();
+        text += &line(load, &[peers.join("; ")]);
     }
     text
 }
