@@ -156,8 +156,12 @@ fn a_panic_in_a_batch_of_look_ups_leaves_no_pin_behind() {
             let _ = fault::caught(|| drop(map.get_many(keys)));
             fault::disarm();
             map.clear();
-            map.flush();
-            assert_eq!(ledger.alive(), 0, "after the panic at call {call}");
+            // Other tests of this process are pinned now and then; what a panic left would be
+            // for ever.
+            while ledger.alive() > 0 {
+                map.flush();
+                std::thread::yield_now();
+            }
         }
     });
 }
