@@ -148,9 +148,17 @@ impl Stripe {
     /// Takes the bias away from the thread that has the stripe of its own. The stripe can be
     /// opened by [`Stripe::open_revoked`] when the epochs have passed.
     pub(super) fn revoke(&self) -> Revoked {
-        // Relaxed: what is deferred after this comes after a fence, as every pin does.
-        let before = self.bias.fetch_or(1, Ordering::Relaxed);
-        Revoked(before | 1)
+        // Relaxed, both: what is deferred after this comes after a fence, as every pin does, so
+        // that a later pin sees no older number than this.
+        let before = self.bias.load(Ordering::Relaxed);
+        if before & 1 != 0 {
+            // Somebody has revoked it, and it has not been biased again since, or else the number
+            // will be found to be another one. (Writing it once more would be right as well, but
+            // loom lets the thread's own store of the next number come in front of that:
+            // tokio-rs/loom#282.)
+            return Revoked(before);
+        }
+        Revoked(self.bias.fetch_or(1, Ordering::Relaxed) | 1)
     }
 
     /// Opens a stripe whose bias has been revoked, unless its thread has been here since, or
