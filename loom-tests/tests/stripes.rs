@@ -5,7 +5,7 @@
 use binlock_loom_tests::{Name, Op::*, linearizable, linearizable_within, map_with, model, spawn};
 
 /// Maps of this size have stripes for threads of their own: the first two have one.
-const LARGE: usize = 11;
+const LARGE: usize = 22;
 
 const A: Name = Name::new(0x00, 1, 0);
 /// In the other bin.

@@ -64,7 +64,7 @@ const TRIES: usize = 4;
 const TRIES: usize = 1;
 
 /// Maps with tables of so many bits have a stripe for each thread (256 bins are 16 KiB).
-const SPREAD_FROM: u32 = if cfg!(any(loom, shuttle)) { 2 } else { 8 };
+const SPREAD_FROM: u32 = if cfg!(any(loom, shuttle)) { 3 } else { 8 };
 
 /// What an attempt to move bins has brought.
 #[derive(Clone, Copy, PartialEq, Eq)]
