@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use binlock_loom_tests::{
-    Map, Name, Op::*, entries, linearizable, map_with, model, model_within, spawn,
+    Map, Name, Op::*, entries, linearizable, linearizable_within, map_with, model, model_within,
+    spawn,
 };
 
 /// In the first bin, of two and of four.
@@ -55,7 +56,7 @@ fn bins_that_are_joined_overflow() {
 
 #[test]
 fn two_threads_shrink_a_map_together() {
-    linearizable(|| large(&[(A, 1), (B, 2)]), [&[Shrink], &[Shrink]]);
+    linearizable_within(1, || large(&[(A, 1), (B, 2)]), [&[Shrink], &[Shrink]]);
 }
 
 #[test]
