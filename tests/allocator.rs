@@ -59,13 +59,13 @@ fn replace(map: &Map, times: u64) {
     }
 }
 
-#[test]
-fn writes_in_the_middle_of_an_allocation_of_another_do_not_hang() {
+/// Replaces values, and does so once more from within each call of the allocator in turn.
+fn write_in_the_middle(room: usize) {
     within(240, || {
         let mut calls = 0;
         loop {
             calls += 1;
-            let map = Map::with_hasher(Hashers::Good(1));
+            let map = Map::with_capacity_and_hasher(room, Hashers::Good(1));
             for key in 0..KEYS {
                 map.insert(key, key);
             }
@@ -83,4 +83,15 @@ fn writes_in_the_middle_of_an_allocation_of_another_do_not_hang() {
         // Until there is memory of freed nodes, each replacement allocates.
         assert!(calls > 128, "{calls}");
     });
+}
+
+#[test]
+fn writes_in_the_middle_of_an_allocation_of_another_do_not_hang() {
+    write_in_the_middle(0);
+}
+
+/// So large that each thread has garbage of its own, and adds to it without a lock.
+#[test]
+fn writes_in_the_middle_of_an_allocation_of_another_do_not_tread_on_it() {
+    write_in_the_middle(10_000);
 }
