@@ -152,7 +152,7 @@ impl Garbage {
     }
 
     /// Frees batches of the thread's stripe whose epoch has passed, and one of another
-    /// stripe or without a home, if there is one.
+    /// stripe, if there is one.
     ///
     /// # Panics
     ///
