@@ -331,6 +331,9 @@ impl<K, V, S> HashMap<K, V, S> {
     /// thread is pinned (by a [`Ref`], a [`Pinned`] or an operation in progress) that
     /// may still see it.
     ///
+    /// What other threads that are alive have removed of late, up to 127 entries each, is
+    /// dropped as well if no thread is pinned at all, and stays otherwise.
+    ///
     /// There is no need to call it: later writes do the same bit by bit, and the map's
     /// drop does the rest. It is for values that should be dropped soon although nothing
     /// is written any more. If the calling thread itself is pinned, it achieves nothing;
