@@ -80,7 +80,7 @@ impl Header {
 
     /// The slots in use.
     #[inline(always)]
-    pub(super) fn used(self) -> Slots {
+    pub(super) const fn used(self) -> Slots {
         Slots(self.0 & USED)
     }
 

@@ -12,6 +12,7 @@ use super::{
     bin::{Bin, Header, node_of},
     hash,
     node::Node,
+    prefetch::prefetch,
     word::{Kind, Word},
 };
 use crate::epoch::Guard;
@@ -84,26 +85,4 @@ fn candidate(bin: &Bin, header: Header, hash: u64) -> Word {
     };
     prefetch(word.address());
     word
-}
-
-/// Asks for a cache line without waiting for it.
-#[inline(always)]
-fn prefetch<T>(address: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint; any address will do. SSE is part of the architecture.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(address.cast());
-    }
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: a hint; any address will do, and nothing else is touched.
-    unsafe {
-        std::arch::asm!(
-            "prfm pldl1keep, [{address}]",
-            address = in(reg) address,
-            options(nostack, readonly, preserves_flags),
-        );
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    let _ = address;
 }

@@ -20,6 +20,7 @@ mod node;
 #[cfg(not(any(loom, shuttle)))]
 mod numbers;
 mod panicked;
+mod prefetch;
 mod retire;
 mod search;
 mod stripe;

@@ -17,13 +17,18 @@
 //!
 //! Within a bin a node never changes its place but from a last slot to the block that
 //! the slot then links to; the slot is read once, and shows either the node or the link.
+//! A bin's header is read when its visit begins, a slot when its turn comes, and anything may have
+//! happened in between, the caller's own writes included: what is in the slots that the header
+//! knows of has been there all the time, or is another entry, which has come meanwhile. If the
+//! bin has been forwarded since, its slots show what was there then.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, ptr::NonNull};
 
 use super::{
     RawMap,
-    bin::{Bin, Header, node_of},
+    bin::{Bin, Header, Slots, node_of},
     node::Node,
+    prefetch::prefetch,
     retire::Retired,
     search::successor,
     table::Table,
@@ -46,9 +51,37 @@ pub(crate) struct Cursor<K, V> {
     bits: u32,
     next: usize,
     end: usize,
-    /// The words of one prefix, last to first.
+    /// Where among these prefixes to stop asking for nodes in advance.
+    end_of_asking: usize,
+    /// What is left of a bin that has the nodes of one prefix, all of them and no others.
+    rest: Rest,
+    /// The words of a prefix whose nodes are elsewhere, last to first.
     words: Vec<Word>,
     marker: PhantomData<fn() -> (K, V)>,
+}
+
+/// The slots of a bin, or of one of its overflow blocks, that are still to be visited.
+struct Rest {
+    /// Dangling if there are none.
+    block: NonNull<Bin>,
+    header: Header,
+    slots: Slots,
+    /// A block behind this one that the header does not know of.
+    link: Option<NonNull<Bin>>,
+}
+
+impl Rest {
+    const NONE: Rest = Rest {
+        block: NonNull::dangling(),
+        header: Header::EMPTY,
+        slots: Header::EMPTY.used(),
+        link: None,
+    };
+
+    #[inline]
+    fn of(block: &Bin, header: Header) -> Rest {
+        Rest { block: block.into(), header, slots: header.used(), link: None }
+    }
 }
 
 // SAFETY: a cursor is a table's address and some words; it derefs nothing by itself but
@@ -60,7 +93,10 @@ impl<K, V> RawMap<K, V> {
     pub(crate) fn cursor(&self, _guard: &Guard) -> Cursor<K, V> {
         let table = self.root();
         let (bits, end) = (table.bits(), table.len());
-        Cursor { table, bits, next: 0, end, words: Vec::new(), marker: PhantomData }
+        let end_of_asking = if end < FAR { 0 } else { end - LOOK_AHEAD };
+        let words = Vec::new();
+        let marker = PhantomData;
+        Cursor { table, bits, next: 0, end, end_of_asking, rest: Rest::NONE, words, marker }
     }
 
     /// Removes all entries that are there throughout.
@@ -135,6 +171,11 @@ impl<K, V> RawMap<K, V> {
 /// `clear` holds a bin's lock for so many removals at the most.
 const REMOVED_AT_ONCE: usize = 32;
 
+/// So many bins in front of its visit, a bin's nodes are asked for.
+const LOOK_AHEAD: usize = 8;
+/// With fewer bins than that, nodes are so near that asking for them takes longer than waiting.
+const FAR: usize = 1 << 16;
+
 impl<K, V> Cursor<K, V> {
     /// The next node.
     ///
@@ -149,19 +190,96 @@ impl<K, V> Cursor<K, V> {
         V: 'g,
     {
         loop {
-            if let Some(word) = self.words.pop() {
-                // SAFETY: the word was in a bin since the guard was taken.
-                return Some(unsafe { node_of(word) });
+            while let Some(slot) = self.rest.slots.next() {
+                // SAFETY: there are slots left, so it is a block of a bin; the guard keeps it.
+                let word = unsafe { self.rest.block.as_ref() }.word(slot);
+                // SAFETY: the guard keeps overflow blocks from being freed.
+                let found = !word.is_special()
+                    || match unsafe { word.kind() } {
+                        Kind::Node | Kind::Covered => true,
+                        Kind::Vacant | Kind::Reserved => false,
+                        Kind::Link(block) => {
+                            self.rest.link = Some(block.into());
+                            false
+                        }
+                    };
+                if found {
+                    // SAFETY: the word was in a bin since the guard was taken.
+                    return Some(unsafe { node_of(word) });
+                }
             }
-            if self.next == self.end {
-                return None;
-            }
-            let prefix = Prefix { bits: self.bits, index: self.next };
-            self.next += 1;
             // SAFETY: the caller's promise.
-            self.table = unsafe { collect::<K, V>(self.table, prefix, &mut self.words) };
-            self.words.reverse();
+            if !unsafe { self.go_on() } {
+                return self.words.pop().map(|word| {
+                    // SAFETY: as above.
+                    unsafe { node_of(word) }
+                });
+            }
         }
+    }
+
+    /// Goes on with the next block of the bin, or with the next bin. `false` if the next node is
+    /// among the `words`, or there is none.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Cursor::next`].
+    #[inline]
+    unsafe fn go_on(&mut self) -> bool {
+        let Rest { block, header, link, .. } = self.rest;
+        if header.has_overflow() || link.is_some() {
+            // SAFETY: the guard keeps blocks from being freed, and this is one, as it has a next.
+            let next = unsafe { block.as_ref().after(header, link.map(|link| link.as_ref())) };
+            self.rest = next.map_or(Rest::NONE, |(block, header)| Rest::of(block, header));
+            return true;
+        }
+        if !self.words.is_empty() || self.next == self.end {
+            self.rest = Rest::NONE;
+            return false;
+        }
+        let prefix = Prefix { bits: self.bits, index: self.next };
+        self.next += 1;
+        if self.table.bits() == self.bits {
+            let bin = self.table.bin(prefix.index);
+            let header = bin.header();
+            if !header.is_forwarded() {
+                self.rest = Rest::of(bin, header);
+                if self.next < self.end_of_asking {
+                    self.ask(self.next + LOOK_AHEAD);
+                }
+                return true;
+            }
+        }
+        self.rest = Rest::NONE;
+        // SAFETY: passed on.
+        unsafe { self.collect(prefix) };
+        true
+    }
+
+    /// Asks for the nodes of a bin that is to be visited soon: a visit reads its nodes one after
+    /// another, wherever they are, and would wait for each bin's anew. What it yields is not
+    /// decided here: the slots are read again when their turn comes.
+    #[inline]
+    fn ask(&self, index: usize) {
+        let bin = self.table.bin(index);
+        for slot in bin.header().used() {
+            prefetch(bin.word(slot).address());
+        }
+    }
+
+    /// Collects the words of a prefix whose nodes have moved to another table.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Cursor::next`].
+    #[cold]
+    unsafe fn collect(&mut self, prefix: Prefix) {
+        // The bins in front have left as well, or will have when the walk comes there. (And bins
+        // of other tables than a root may not be used yet, with nothing in them that can be read.)
+        self.end_of_asking = 0;
+        // SAFETY: passed on.
+        self.table = unsafe { collect::<K, V>(self.table, prefix, &mut self.words) };
+        self.words.reverse();
     }
 
     /// Splits off the second half of what has not been visited yet, if that is more
@@ -173,11 +291,15 @@ impl<K, V> Cursor<K, V> {
             return None;
         }
         let end = std::mem::replace(&mut self.end, middle);
+        let end_of_asking = self.end_of_asking;
+        self.end_of_asking = end_of_asking.min(middle.saturating_sub(LOOK_AHEAD));
         Some(Cursor {
             table: self.table,
             bits: self.bits,
             next: middle,
             end,
+            end_of_asking,
+            rest: Rest::NONE,
             words: Vec::new(),
             marker: PhantomData,
         })
