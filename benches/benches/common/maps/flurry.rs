@@ -20,6 +20,10 @@ impl<K: Key, V: Value> Map<K, V> for Flurry<K, V> {
     fn session(&self) -> Self::Session<'_> {
         self.0.pin()
     }
+
+    fn flush(&self) {
+        self.0.guard().flush();
+    }
 }
 
 impl<K: Key, V: Value> Session<K, V> for HashMapRef<'_, K, V, RandomState> {
@@ -63,6 +67,10 @@ impl<K: Key, V: Value> Map<K, V> for FlurryEach<K, V> {
     #[inline(always)]
     fn session(&self) -> Self::Session<'_> {
         &self.0
+    }
+
+    fn flush(&self) {
+        self.0.guard().flush();
     }
 }
 

@@ -50,7 +50,7 @@ pub trait Map<K: Key = u64, V: Value = u64>: Sized + 'static {
 
     fn session(&self) -> Self::Session<'_>;
 
-    /// Hands this thread's garbage over, where the map has a way to ask for it.
+    /// Frees what has been retired, or as much of it as the map has a way to ask for.
     fn flush(&self) {}
 }
 

@@ -1,7 +1,7 @@
 //! papaya, with a guard held by the session or one for each operation.
 
 use ahash::RandomState;
-use papaya::{HashMap, HashMapRef, LocalGuard, Operation};
+use papaya::{Guard, HashMap, HashMapRef, LocalGuard, Operation};
 
 use super::{Compute, Key, Map, Session, Sum, Value, hasher, increased};
 
@@ -19,6 +19,10 @@ impl<K: Key, V: Value> Map<K, V> for Papaya<K, V> {
     #[inline(always)]
     fn session(&self) -> Self::Session<'_> {
         self.0.pin()
+    }
+
+    fn flush(&self) {
+        self.0.guard().flush();
     }
 }
 
@@ -84,6 +88,10 @@ impl<K: Key, V: Value> Map<K, V> for PapayaEach<K, V> {
     #[inline(always)]
     fn session(&self) -> Self::Session<'_> {
         &self.0
+    }
+
+    fn flush(&self) {
+        self.0.guard().flush();
     }
 }
 

@@ -2,9 +2,7 @@
 //!
 //! In each round, a map runs with all numbers of threads, one right after the other, so that they
 //! can be held against each other as well: what many more threads than cores cost is a ratio of two
-//! slices of the same round. A map that lives on from round to round goes into a round with a slice
-//! that does not count: 64 threads that take turns on two cores leave more garbage behind than they
-//! had the time to free, and that should not be paid for by the one thread that comes next.
+//! slices of the same round.
 
 use std::cell::LazyCell;
 use std::rc::Rc;
@@ -105,8 +103,8 @@ fn job(args: &Args, mut crowds: Crowds) -> Option<Job> {
     if args.java && java::version().is_ok() {
         contenders.push(Entry::java(&crowds.load));
     }
-    let slices = crowds.threads.iter().chain(crowds.warm_up());
-    let of_round: Duration = slices.map(|&threads| crowds.slice_cost(args, threads)).sum();
+    let of_round: Duration =
+        crowds.threads.iter().map(|&threads| crowds.slice_cost(args, threads)).sum();
     let fill =
         if crowds.load.work(entries).is_some() { Duration::ZERO } else { fill_cost(entries) };
     let maps = (fill + of_round * (crowds.rounds as u32 + 1)) * contenders.len() as u32;
@@ -120,13 +118,6 @@ fn job(args: &Args, mut crowds: Crowds) -> Option<Job> {
 }
 
 impl Crowds {
-    /// The threads of the slice that does not count; none where each slice has a map of its own,
-    /// or there are none but slices of the same number of threads.
-    fn warm_up(&self) -> Option<&usize> {
-        let lives_on = self.load.work(self.entries).is_none();
-        self.threads.first().filter(|_| lives_on && self.threads.len() > 1)
-    }
-
     fn slice_cost(&self, args: &Args, threads: usize) -> Duration {
         self.load.work(self.entries).unwrap_or(time(args, threads))
     }
@@ -157,13 +148,12 @@ fn measure(
     in_groups(run, contenders, *entries, |run, group| {
         let samples = rounds::interleave(group.len(), *rounds, |contender, round| {
             let (_, map) = &group[contender];
-            let mut slice = |&threads: &usize| {
+            let slice = |&threads: &usize| {
                 let time = time(run.args, threads);
                 let work = map.slice(&Slice { threads, time, round });
                 run.progress.advance(crowds.slice_cost(run.args, threads));
                 work.nanoseconds()
             };
-            crowds.warm_up().map(&mut slice);
             counts.iter().map(slice).collect::<Vec<_>>()
         });
         group.iter().for_each(|(_, map)| map.check());
