@@ -20,7 +20,8 @@
 //! A bin's header is read when its visit begins, a slot when its turn comes, and anything may have
 //! happened in between, the caller's own writes included: what is in the slots that the header
 //! knows of has been there all the time, or is another entry, which has come meanwhile. If the
-//! bin has been forwarded since, its slots show what was there then.
+//! bin has been forwarded since, its slots show what was there then. (Overflow blocks, which few
+//! bins have, are gone through at once.)
 
 use std::{marker::PhantomData, ptr::NonNull};
 
@@ -53,35 +54,26 @@ pub(crate) struct Cursor<K, V> {
     end: usize,
     /// Where among these prefixes to stop asking for nodes in advance.
     end_of_asking: usize,
-    /// What is left of a bin that has the nodes of one prefix, all of them and no others.
+    /// What is left of a bin that has the nodes of one prefix, and no others.
     rest: Rest,
-    /// The words of a prefix whose nodes are elsewhere, last to first.
+    /// Words that have been collected, last to first: of a prefix whose nodes are not in a bin
+    /// of its own, or not all of them. Overflow blocks are collected at once, because there is no end
+    /// to them if each step of an iteration inserts a key of the same hash.
     words: Vec<Word>,
     marker: PhantomData<fn() -> (K, V)>,
 }
 
-/// The slots of a bin, or of one of its overflow blocks, that are still to be visited.
+/// The slots of a bin that are still to be visited.
 struct Rest {
     /// Dangling if there are none.
-    block: NonNull<Bin>,
-    header: Header,
+    bin: NonNull<Bin>,
     slots: Slots,
-    /// A block behind this one that the header does not know of.
+    /// Where the bin goes on, if it has been extended since the visit began.
     link: Option<NonNull<Bin>>,
 }
 
 impl Rest {
-    const NONE: Rest = Rest {
-        block: NonNull::dangling(),
-        header: Header::EMPTY,
-        slots: Header::EMPTY.used(),
-        link: None,
-    };
-
-    #[inline]
-    fn of(block: &Bin, header: Header) -> Rest {
-        Rest { block: block.into(), header, slots: header.used(), link: None }
-    }
+    const NONE: Rest = Rest { bin: NonNull::dangling(), slots: Header::EMPTY.used(), link: None };
 }
 
 // SAFETY: a cursor is a table's address and some words; it derefs nothing by itself but
@@ -191,8 +183,8 @@ impl<K, V> Cursor<K, V> {
     {
         loop {
             while let Some(slot) = self.rest.slots.next() {
-                // SAFETY: there are slots left, so it is a block of a bin; the guard keeps it.
-                let word = unsafe { self.rest.block.as_ref() }.word(slot);
+                // SAFETY: there are slots left, so it is a bin; the guard keeps its table.
+                let word = unsafe { self.rest.bin.as_ref() }.word(slot);
                 // SAFETY: the guard keeps overflow blocks from being freed.
                 let found = !word.is_special()
                     || match unsafe { word.kind() } {
@@ -208,49 +200,46 @@ impl<K, V> Cursor<K, V> {
                     return Some(unsafe { node_of(word) });
                 }
             }
+            if let Some(word) = self.words.pop() {
+                // SAFETY: as above.
+                return Some(unsafe { node_of(word) });
+            }
             // SAFETY: the caller's promise.
             if !unsafe { self.go_on() } {
-                return self.words.pop().map(|word| {
-                    // SAFETY: as above.
-                    unsafe { node_of(word) }
-                });
+                return None;
             }
         }
     }
 
-    /// Goes on with the next block of the bin, or with the next bin. `false` if the next node is
-    /// among the `words`, or there is none.
+    /// Goes on with the overflow blocks of the bin, or with the next prefix. `false` if there is
+    /// none.
     ///
     /// # Safety
     ///
     /// As for [`Cursor::next`].
     #[inline]
     unsafe fn go_on(&mut self) -> bool {
-        let Rest { block, header, link, .. } = self.rest;
-        if header.has_overflow() || link.is_some() {
-            // SAFETY: the guard keeps blocks from being freed, and this is one, as it has a next.
-            let next = unsafe { block.as_ref().after(header, link.map(|link| link.as_ref())) };
-            self.rest = next.map_or(Rest::NONE, |(block, header)| Rest::of(block, header));
+        if let Some(block) = self.rest.link.take() {
+            // SAFETY: passed on; the guard keeps the block.
+            unsafe { self.collect_blocks(block.as_ref()) };
             return true;
         }
-        if !self.words.is_empty() || self.next == self.end {
-            self.rest = Rest::NONE;
+        if self.next == self.end {
             return false;
         }
         let prefix = Prefix { bits: self.bits, index: self.next };
         self.next += 1;
+        if self.next < self.end_of_asking {
+            self.ask(self.next + LOOK_AHEAD);
+        }
         if self.table.bits() == self.bits {
             let bin = self.table.bin(prefix.index);
             let header = bin.header();
-            if !header.is_forwarded() {
-                self.rest = Rest::of(bin, header);
-                if self.next < self.end_of_asking {
-                    self.ask(self.next + LOOK_AHEAD);
-                }
+            if !header.goes_on() {
+                self.rest = Rest { bin: bin.into(), slots: header.used(), link: None };
                 return true;
             }
         }
-        self.rest = Rest::NONE;
         // SAFETY: passed on.
         unsafe { self.collect(prefix) };
         true
@@ -267,18 +256,36 @@ impl<K, V> Cursor<K, V> {
         }
     }
 
-    /// Collects the words of a prefix whose nodes have moved to another table.
+    /// Collects the words of a prefix that has not just a bin in this table.
     ///
     /// # Safety
     ///
     /// As for [`Cursor::next`].
     #[cold]
     unsafe fn collect(&mut self, prefix: Prefix) {
-        // The bins in front have left as well, or will have when the walk comes there. (And bins
-        // of other tables than a root may not be used yet, with nothing in them that can be read.)
-        self.end_of_asking = 0;
         // SAFETY: passed on.
-        self.table = unsafe { collect::<K, V>(self.table, prefix, &mut self.words) };
+        let go_on = unsafe { collect::<K, V>(self.table, prefix, &mut self.words) };
+        if go_on != self.table {
+            // Nothing is known of the bins in front.
+            self.end_of_asking = 0;
+            self.table = go_on;
+        }
+        self.words.reverse();
+    }
+
+    /// Collects the words of a bin's overflow blocks, from the first on.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Cursor::next`].
+    #[cold]
+    unsafe fn collect_blocks(&mut self, first: &Bin) {
+        // The blocks of a bin have nodes of its own prefix only, as the bin has.
+        let prefix = Prefix { bits: self.bits, index: self.next - 1 };
+        // SAFETY: passed on.
+        unsafe {
+            collect_bin::<K, V>(self.table, prefix, first, first.header(), &mut self.words);
+        }
         self.words.reverse();
     }
 

@@ -242,6 +242,26 @@ fn an_iteration_in_the_middle_of_a_bin_meets_what_has_moved_to_an_overflow_block
 }
 
 #[test]
+fn an_iteration_ends_though_each_of_its_steps_inserts_a_key_of_the_same_hash() {
+    within(120, || {
+        for entries in [5_u64, 7, 8, 20, 100] {
+            let map = Map::with_capacity_and_hasher(20_000, Hashers::Constant);
+            for key in 0..entries {
+                map.insert(key, key);
+            }
+            let pinned = map.pin();
+            let mut yielded = 0_u64;
+            for _ in &pinned {
+                pinned.insert(entries + yielded, 0);
+                yielded += 1;
+            }
+            // Those in the bin itself are met one by one, what is behind them all at once.
+            assert!((entries..=entries + 7).contains(&yielded), "{yielded} of {entries}");
+        }
+    });
+}
+
+#[test]
 fn others_that_write_to_the_same_bins_neither_hide_an_entry_nor_double_it() {
     within(120, || {
         for (hasher, key_of) in crowds() {
