@@ -55,8 +55,11 @@ static SPOILING: Spoiling = Spoiling;
 
 type Map = HashMap<u64, u64, Hashers>;
 
+/// A hasher, and how to make keys out of numbers that it has share bins.
+type Crowd = (Hashers, fn(u64) -> u64);
+
 /// Some keys that share a bin, or a few.
-fn crowds() -> [(Hashers, fn(u64) -> u64); 5] {
+fn crowds() -> [Crowd; 5] {
     [
         (Hashers::Constant, |number| number),
         (Hashers::FewBits(1), |number| number),
@@ -195,7 +198,7 @@ fn whatever_a_loop_does_to_the_bins_that_it_is_in_it_meets_what_it_leaves_alone_
                     let at_once = random.below(6);
                     // The last keys are left alone, but by `clear` and `retain`.
                     let touched = 1 + random.below(numbers);
-                    while let Some((key, value)) = entries.next() {
+                    for (key, value) in entries.by_ref() {
                         model.meet(*key, *value);
                         let own = random.below(4) == 0;
                         if own && writes > 0 {
@@ -322,8 +325,11 @@ fn others_that_write_to_the_same_bins_neither_hide_an_entry_nor_double_it() {
 /// From so many entries on a map has a table whose nodes an iteration asks for in advance.
 const LARGE: usize = 300_000;
 
+/// What happens to a table, and how to make it happen.
+type Change = (&'static str, fn(&Map));
+
 /// Changes of the table of a large map.
-const CHANGES: [(&str, fn(&Map)); 6] = [
+const CHANGES: [Change; 6] = [
     ("a growth begins", |map| map.reserve(map.capacity() + 1 - map.len())),
     ("a growth, a part of it", |map| {
         map.reserve(map.capacity() + 1 - map.len());

@@ -182,7 +182,7 @@ impl<K, V> Cursor<K, V> {
         V: 'g,
     {
         loop {
-            while let Some(slot) = self.rest.slots.next() {
+            for slot in self.rest.slots.by_ref() {
                 // SAFETY: there are slots left, so it is a bin; the guard keeps its table.
                 let word = unsafe { self.rest.bin.as_ref() }.word(slot);
                 // SAFETY: the guard keeps overflow blocks from being freed.
