@@ -76,8 +76,9 @@ impl Rest {
     const NONE: Rest = Rest { bin: NonNull::dangling(), slots: Header::EMPTY.used(), link: None };
 }
 
-// SAFETY: a cursor is a table's address and some words; it derefs nothing by itself but
-// in `next`, whose caller vouches for the lifetime.
+// SAFETY: a cursor is the addresses of a table, of a bin and of a block, and some words; it derefs
+// them in `next` only, whose caller vouches for the lifetime. Bins are made of atomics, and keys and
+// values are given out by reference, to whatever thread has the cursor: hence `Sync`.
 unsafe impl<K: Sync, V: Sync> Send for Cursor<K, V> {}
 
 impl<K, V> RawMap<K, V> {

@@ -148,13 +148,15 @@ fn measure(
     in_groups(run, contenders, *entries, |run, group| {
         let samples = rounds::interleave(group.len(), *rounds, |contender, round| {
             let (_, map) = &group[contender];
-            let slice = |&threads: &usize| {
-                let time = time(run.args, threads);
-                let work = map.slice(&Slice { threads, time, round });
-                run.progress.advance(crowds.slice_cost(run.args, threads));
-                work.nanoseconds()
-            };
-            counts.iter().map(slice).collect::<Vec<_>>()
+            counts
+                .iter()
+                .map(|&threads| {
+                    let time = time(run.args, threads);
+                    let work = map.slice(&Slice { threads, time, round });
+                    run.progress.advance(crowds.slice_cost(run.args, threads));
+                    work.nanoseconds()
+                })
+                .collect::<Vec<_>>()
         });
         group.iter().for_each(|(_, map)| map.check());
         for (number, comparison) in comparisons.iter_mut().enumerate() {
