@@ -26,7 +26,11 @@
 //! 2. A node does not move while its key is present, with one exception: the last
 //!    slot's node goes to slot 0 of a new overflow block when the slot becomes the link
 //!    to it. A reader on its way to the node finds the link and follows it.
-//! 3. Overflow blocks are appended and never unlinked before the bin is forwarded.
+//! 3. Overflow blocks are appended and never unlinked before the bin is forwarded. A bin that
+//!    has had many nodes once, by chance, would have its look-ups go there ever after; so
+//!    `OVERFLOW` says whether there is something in them, while the bin is not locked. Whoever
+//!    puts something there says so before (or a reader with an old header could find what others
+//!    do not find after him), whoever takes the last out, afterwards.
 //! 4. A forwarded bin never changes again. Its header has no tags; its slots still hold
 //!    what they held, for readers that loaded the header earlier.
 //! 5. No user code runs, nothing is allocated and nothing can panic while the lock is
@@ -57,11 +61,14 @@ const USED: u64 = ONES << 7;
 
 const LOCKED: u64 = 1 << 56;
 const FORWARDED: u64 = 1 << 57;
-/// The last slot is a link.
+/// There is something in overflow blocks: whoever does not find a key in the bin goes on there.
 const OVERFLOW: u64 = 1 << 58;
 /// Somebody sleeps until a claim in this bin is settled: whoever takes one out of its slot
 /// has to wake those who wait for it (see `claim`).
 const WAITED: u64 = 1 << 59;
+/// The last slot is a link. Once it is, it stays one until the bin is forwarded, so `OVERFLOW`
+/// implies it; the reverse holds for blocks, but not for a bin whose blocks are empty again.
+const LINKED: u64 = 1 << 60;
 
 /// The content of a header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,6 +103,11 @@ impl Header {
     }
 
     #[inline(always)]
+    pub(super) fn is_locked_or_forwarded(self) -> bool {
+        self.0 & (LOCKED | FORWARDED) != 0
+    }
+
+    #[inline(always)]
     pub(super) fn is_forwarded(self) -> bool {
         self.0 & FORWARDED != 0
     }
@@ -110,19 +122,25 @@ impl Header {
         self.0 & OVERFLOW != 0
     }
 
+    /// Whether there are overflow blocks, if only empty ones.
+    #[inline(always)]
+    pub(super) fn is_linked(self) -> bool {
+        self.0 & LINKED != 0
+    }
+
     /// Whether somebody waits for a claim in the bin.
     #[inline(always)]
     fn is_waited(self) -> bool {
         self.0 & WAITED != 0
     }
 
-    #[inline]
-    fn first_vacant(self) -> Option<usize> {
-        let mut vacant = !self.0 & USED;
-        if self.has_overflow() {
-            vacant &= !(0x80 << (8 * LAST));
-        }
-        Slots(vacant).next()
+    /// The first slot that a node can be put in.
+    #[inline(always)]
+    pub(super) fn first_vacant(self) -> Option<usize> {
+        // A link counts as if its slot had a tag.
+        const TO_LAST_TAG: u32 = LINKED.trailing_zeros() - (8 * LAST as u32 + 7);
+        let used = self.0 | (self.0 & LINKED) >> TO_LAST_TAG;
+        Slots(!used & USED).first()
     }
 
     #[inline]
@@ -166,7 +184,8 @@ impl Iterator for Slots {
 }
 
 /// A bin of a table, or an overflow block (which has the same form; of its control bits
-/// only `OVERFLOW` is used, and the lock of the bin that it hangs on covers it).
+/// only `LINKED` and `OVERFLOW` are used, always together, and the lock of the bin that it hangs
+/// on covers it).
 #[repr(C, align(64))]
 pub(super) struct Bin {
     header: AtomicU64,
@@ -223,14 +242,14 @@ impl Bin {
     ///
     /// # Safety
     ///
-    /// As for [`Word::kind`]; and the caller has loaded a header with the overflow bit.
+    /// As for [`Word::kind`]; and the caller has loaded a header with either bit.
     #[inline]
     pub(super) unsafe fn next_block<'g>(&self) -> &'g Bin {
         // SAFETY: the caller's promise.
         match unsafe { self.word(LAST).kind() } {
             Kind::Link(block) => block,
             // The link is stored before the header that announces it, and is final.
-            _ => unreachable!("an overflow bit without a link"),
+            _ => unreachable!("a header that announces a link without one"),
         }
     }
 
@@ -370,6 +389,12 @@ impl<'g> BinLock<'g> {
         unsafe { place::place(self.bin, &mut self.header, LOCKED, tag, word, spares) }
     }
 
+    /// Puts a word into a vacant slot of the bin itself.
+    #[inline(always)]
+    pub(super) fn fill(&mut self, slot: usize, tag: u8, word: Word) {
+        place::put(self.bin, &mut self.header, LOCKED, slot, tag, word);
+    }
+
     /// Replaces the word in a slot by one for the same hash.
     #[inline]
     pub(super) fn replace(&mut self, block: &Bin, slot: usize, word: Word) {
@@ -420,16 +445,32 @@ impl<'g> BinLock<'g> {
             let mut header = Header(block.header.load(Ordering::Relaxed));
             header.clear_tag(slot);
             block.header.store(header.0, Ordering::Release);
+            // SAFETY: the bin is locked, so its blocks stay.
+            let mut blocks = unsafe { self.blocks() }.skip(1);
+            if blocks.all(|(_, header)| header.used().len() == 0) {
+                self.header.0 &= !OVERFLOW;
+            }
         }
     }
 
-    /// The bin with its header, then each overflow block with its own.
+    /// The bin with its header, then each overflow block with its own, if there is something
+    /// in them.
     ///
     /// # Safety
     ///
     /// No block of the bin is freed during `'g`.
     pub(super) unsafe fn blocks(&self) -> Blocks<'g> {
-        Blocks(Some((self.bin, self.header)))
+        Blocks { next: Some((self.bin, self.header)), by: OVERFLOW }
+    }
+
+    /// The overflow blocks, also if they are empty.
+    ///
+    /// # Safety
+    ///
+    /// As for [`BinLock::blocks`].
+    pub(super) unsafe fn overflow_blocks(&self) -> impl Iterator<Item = &'g Bin> {
+        let blocks = Blocks { next: Some((self.bin, self.header)), by: LINKED };
+        blocks.skip(1).map(|(block, _)| block)
     }
 
     /// Publishes the changes, and keeps the lock.
@@ -454,16 +495,20 @@ impl Drop for BinLock<'_> {
 }
 
 /// A bin and its overflow blocks.
-pub(super) struct Blocks<'g>(Option<(&'g Bin, Header)>);
+pub(super) struct Blocks<'g> {
+    next: Option<(&'g Bin, Header)>,
+    /// The bit that says whether there is one more: `OVERFLOW` or `LINKED`.
+    by: u64,
+}
 
 impl<'g> Blocks<'g> {
-    /// All blocks of a bin whose header was loaded as `header`.
+    /// All blocks, also empty ones, of a bin whose header was loaded as `header`.
     ///
     /// # Safety
     ///
     /// No block of the bin is freed during `'g`.
-    pub(super) unsafe fn new(bin: &'g Bin, header: Header) -> Blocks<'g> {
-        Blocks(Some((bin, header)))
+    unsafe fn all(bin: &'g Bin, header: Header) -> Blocks<'g> {
+        Blocks { next: Some((bin, header)), by: LINKED }
     }
 }
 
@@ -472,12 +517,12 @@ impl<'g> Iterator for Blocks<'g> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let (bin, header) = self.0.take()?;
-        if header.has_overflow() {
+        let (bin, header) = self.next.take()?;
+        if header.0 & self.by != 0 {
             // SAFETY: whoever made the iterator promised that the blocks live on, and
             // the header says that there is one.
             let block: &'g Bin = unsafe { bin.next_block() };
-            self.0 = Some((block, block.header()));
+            self.next = Some((block, block.header()));
         }
         Some((bin, header))
     }
@@ -490,7 +535,7 @@ impl<'g> Iterator for Blocks<'g> {
 /// The caller has exclusive access to the bin and its blocks.
 pub(super) unsafe fn exclusive_words(bin: &Bin, mut each: impl FnMut(u8, Word)) {
     // SAFETY: exclusive access, so blocks are not freed meanwhile.
-    for (block, header) in unsafe { Blocks::new(bin, bin.header()) } {
+    for (block, header) in unsafe { Blocks::all(bin, bin.header()) } {
         for slot in header.used() {
             each(header.tag(slot), block.word(slot));
         }
@@ -504,7 +549,7 @@ pub(super) unsafe fn exclusive_words(bin: &Bin, mut each: impl FnMut(u8, Word)) 
 /// The caller has exclusive access to the bin, and it is not used again.
 pub(super) unsafe fn free_blocks(bin: &Bin) {
     // SAFETY: exclusive access; each block is reached once and left before it is freed.
-    let blocks = unsafe { Blocks::new(bin, bin.header()) };
+    let blocks = unsafe { Blocks::all(bin, bin.header()) };
     for (block, _) in blocks.skip(1) {
         // SAFETY: `next` has already read the link to the block after this one.
         unsafe { Bin::dealloc_block(std::ptr::from_ref(block).cast_mut()) };
@@ -519,7 +564,7 @@ pub(super) unsafe fn free_blocks(bin: &Bin) {
 pub(super) unsafe fn count(bin: &Bin, header: Header) -> (usize, usize) {
     let (mut nodes, mut blocks) = (0, 0);
     // SAFETY: the caller's promise.
-    for (i, (_, header)) in unsafe { Blocks::new(bin, header) }.enumerate() {
+    for (i, (_, header)) in unsafe { Blocks::all(bin, header) }.enumerate() {
         nodes += header.used().len();
         blocks = i;
     }

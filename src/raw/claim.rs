@@ -139,7 +139,7 @@ impl<'map, K, V, H: Holder> Claim<'map, K, V, H> {
         }
         // SAFETY: written above, and not published.
         let value = unsafe { Node::<K, V>::value_of(self.node).read() };
-        self.map.retire(Retired::Reserved(self.node), guard);
+        self.map.retire(Retired::reserved(self.node), guard);
         let overtaken = self.overtaken();
         drop(value);
         Err(overtaken)
@@ -166,13 +166,13 @@ impl<'map, K, V, H: Holder> Claim<'map, K, V, H> {
             Node::make(self.hash, &key, &value, bits, self.map.garbage.take_spare(guard))
         };
         let out = self.take_out(Some(new), guard);
-        self.map.retire(Retired::Node(self.node), guard);
+        self.map.retire(Retired::node(self.node), guard);
         match out {
             Some(was_present) => {
                 // They have been moved into the node.
                 std::mem::forget((key, value));
                 if !was_present {
-                    self.map.retire(Retired::Node(new), guard);
+                    self.map.retire(Retired::node(new), guard);
                 }
                 Ok(Node::of(new))
             }
@@ -192,7 +192,7 @@ impl<'map, K, V, H: Holder> Claim<'map, K, V, H> {
     pub(crate) fn remove(&mut self, guard: &Guard) -> Result<NonNull<Node<K, V>>, Overtaken> {
         assert!(self.kind == Kind::Covers);
         let out = self.take_out(None, guard);
-        self.map.retire(Retired::Node(self.node), guard);
+        self.map.retire(Retired::node(self.node), guard);
         match out {
             Some(was_present) => {
                 self.map.count(-isize::from(was_present));
@@ -221,9 +221,9 @@ impl<'map, K, V, H: Holder> Claim<'map, K, V, H> {
         let covers = self.kind == Kind::Covers;
         let out = self.take_out(covers.then_some(self.node), guard);
         if !covers {
-            self.map.retire(Retired::Reserved(self.node), guard);
+            self.map.retire(Retired::reserved(self.node), guard);
         } else if out != Some(true) {
-            self.map.retire(Retired::Node(self.node), guard);
+            self.map.retire(Retired::node(self.node), guard);
         }
         out.is_some()
     }

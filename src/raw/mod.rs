@@ -27,6 +27,7 @@ mod stripe;
 mod striped;
 mod table;
 mod transfer;
+mod usual;
 mod walk;
 mod word;
 mod write;

@@ -7,6 +7,8 @@
 //! Small, so that they can index arrays: a new thread takes the smallest number there is. (The
 //! `thread_local` crate hands out its ids likewise.)
 
+use super::striped::Seat;
+
 use std::{
     cell::Cell,
     cmp::Reverse,
@@ -39,6 +41,7 @@ struct Return;
 impl Drop for Return {
     fn drop(&mut self) {
         let number = MINE.replace(GONE);
+        Seat::forget();
         if number < GONE {
             numbers().returned.push(Reverse(number));
         }

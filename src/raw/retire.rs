@@ -33,7 +33,7 @@ use super::{
     node::Node,
     panicked::Panicked,
     stripe::{KEEPS_SPARE, Revoked, Stripe},
-    striped::Striped,
+    striped::{Mine, Striped},
     table::Table,
     word::Word,
 };
@@ -45,25 +45,53 @@ use crate::{
 /// A write frees at most so many batches.
 const FREED_BY_ONE_WRITE: usize = 2;
 
+/// With more than so many batches of a stripe waiting, whoever adds one lets other threads run.
+///
+/// An epoch lasts until all who are pinned have had their turn. Where there are more threads than
+/// processors, most of those have been preempted, and a turn takes milliseconds: 64 threads on two
+/// processors have a million nodes waiting, and write to memory that no cache knows any more.
+/// With this they come round in less than a millisecond.
+#[cfg(not(any(loom, shuttle)))]
+const PATIENCE: usize = 8;
+
 /// The memory of larger nodes goes back to the allocator at once.
 const SPARE_SIZE: usize = 256;
 
-/// A piece of garbage.
-pub(super) enum Retired {
+/// A piece of garbage: a node by its own word, one that has a key and no value by the word of a
+/// claim that covers it, or an overflow block by a link to it.
+pub(super) struct Retired(Word);
+
+impl Retired {
     /// A node with its key and value.
-    Node(Word),
+    #[inline(always)]
+    pub(super) fn node(word: Word) -> Retired {
+        debug_assert!(!word.is_special());
+        Retired(word)
+    }
+
     /// A node that has a key and no value.
-    Reserved(Word),
+    pub(super) fn reserved(word: Word) -> Retired {
+        Retired(word.covered())
+    }
+
     /// An overflow block; what it held has moved.
-    Block(*mut Bin),
+    pub(super) fn block(block: *mut Bin) -> Retired {
+        Retired(Word::link(block))
+    }
+}
+
+/// Pieces of garbage that are freed together.
+#[derive(Default)]
+pub(super) struct Batch {
+    pieces: Vec<Retired>,
     /// A table; what its bins held has moved.
-    Table(Table),
+    table: Option<Table>,
 }
 
 /// A batch that waits for its epoch to pass.
 pub(super) struct Sealed {
     passed: Arc<AtomicBool>,
-    batch: Vec<Retired>,
+    batch: Batch,
 }
 
 /// The garbage of a map.
@@ -82,7 +110,13 @@ impl Garbage {
     /// that has been preempted there: it goes to another stripe.
     #[inline]
     pub(super) fn retire(&self, piece: Retired, guard: &Guard) {
-        let Some(mut open) = self.stripes.mine().try_open(guard) else {
+        self.retire_at(&self.stripes.mine(), piece, guard);
+    }
+
+    /// The same where it is known which stripe that is.
+    #[inline]
+    pub(super) fn retire_at(&self, mine: &Mine<'_, Stripe>, piece: Retired, guard: &Guard) {
+        let Some(mut open) = mine.try_open(guard) else {
             return self.retire_elsewhere(piece, guard);
         };
         let full = open.retire(piece);
@@ -97,22 +131,22 @@ impl Garbage {
         self.stripes.spread_out();
         for stripe in self.stripes.shared() {
             if let Some(mut open) = stripe.open_shared() {
-                let batch = if open.retire(piece) { open.take_batch() } else { Vec::new() };
+                let pieces = if open.retire(piece) { open.take_batch() } else { Vec::new() };
                 drop(open);
-                if !batch.is_empty() {
-                    self.seal(batch, guard);
+                if !pieces.is_empty() {
+                    self.seal(Batch { pieces, table: None }, guard);
                 }
                 return;
             }
         }
         // All are busy: more threads are here at once than the machine has cores.
-        self.seal(vec![piece], guard);
+        self.seal(Batch { pieces: vec![piece], table: None }, guard);
     }
 
     /// Hands over a table at once: it is large, and insertions, which are what follows
     /// when a map grows, retire nothing that would fill a batch.
     pub(super) fn retire_table(&self, table: Table, guard: &Guard) {
-        self.seal(vec![Retired::Table(table)], guard);
+        self.seal(Batch { pieces: Vec::new(), table: Some(table) }, guard);
     }
 
     /// Seals the open batch of the thread's stripe if it is full. If another thread is there
@@ -121,16 +155,16 @@ impl Garbage {
     pub(super) fn seal_full(&self, guard: &Guard) {
         let Some(mut open) = self.stripes.mine().try_open(guard) else { return };
         if open.is_full() {
-            let batch = open.take_batch();
+            let pieces = open.take_batch();
             drop(open);
-            self.seal(batch, guard);
+            self.seal(Batch { pieces, table: None }, guard);
         }
     }
 
     /// Hands a batch to the epochs. It stays with the thread's stripe, or with another one if
     /// somebody is there who may have been preempted.
     #[cold]
-    fn seal(&self, batch: Vec<Retired>, guard: &Guard) {
+    fn seal(&self, batch: Batch, guard: &Guard) {
         let passed = Arc::new(AtomicBool::new(false));
         let mut piece = LinkedList::from([Sealed { passed: Arc::clone(&passed), batch }]);
         let mine = self.stripes.mine().stripe();
@@ -140,6 +174,7 @@ impl Garbage {
             .next()
             .unwrap_or_else(|| (mine, mine.sealed()));
         sealed.append(&mut piece);
+        let waiting = sealed.len();
         drop(sealed);
         let count = Arc::clone(stripe.passed());
         epoch::defer(guard, move || {
@@ -149,6 +184,12 @@ impl Garbage {
             // Relaxed: a hint.
             count.fetch_add(1, Ordering::Relaxed);
         });
+        #[cfg(not(any(loom, shuttle)))]
+        if waiting > PATIENCE {
+            std::thread::yield_now();
+        }
+        #[cfg(any(loom, shuttle))]
+        let _ = waiting;
     }
 
     /// Frees batches of the thread's stripe whose epoch has passed, and one of another
@@ -190,10 +231,9 @@ impl Garbage {
     /// # Safety
     ///
     /// As for [`free`].
-    unsafe fn free_and_keep<K, V>(&self, batch: Vec<Retired>, guard: &Guard) -> Panicked {
-        let mut emptied = Vec::new();
+    unsafe fn free_and_keep<K, V>(&self, batch: Batch, guard: &Guard) -> Panicked {
         // SAFETY: passed on.
-        let panicked = unsafe { free::<K, V>(batch, &mut emptied) };
+        let (mut emptied, panicked) = unsafe { free::<K, V>(batch) };
         if KEEPS_SPARE && size_of::<Node<K, V>>() <= SPARE_SIZE {
             let mine = self.stripes.mine();
             if let Some(mut open) = mine.try_open(guard) {
@@ -221,10 +261,10 @@ impl Garbage {
         let mut panicked = Panicked::default();
         let due = self.stripes.all().flat_map(|stripe| std::iter::from_fn(|| take_due(stripe)));
         for batch in due {
-            let mut emptied = Vec::new();
             // SAFETY: its epoch has passed; what was emptied is not used again.
             unsafe {
-                panicked.merge(free::<K, V>(batch, &mut emptied));
+                let (emptied, more) = free::<K, V>(batch);
+                panicked.merge(more);
                 dealloc_all::<K, V>(emptied);
             }
         }
@@ -240,10 +280,10 @@ impl Garbage {
         let shared = self.stripes.shared().filter_map(Stripe::open_shared);
         // A thread that is just filling a batch will seal it in its own time.
         for mut open in own.into_iter().chain(shared) {
-            let batch = open.take_batch();
+            let pieces = open.take_batch();
             drop(open);
-            if !batch.is_empty() {
-                self.seal(batch, &guard);
+            if !pieces.is_empty() {
+                self.seal(Batch { pieces, table: None }, &guard);
             }
         }
         let others = self.stripes.own().filter(|stripe| !ptr::eq(*stripe, mine.stripe()));
@@ -257,10 +297,10 @@ impl Garbage {
         for (stripe, revoked) in revoked {
             // SAFETY: the epochs have passed.
             let Some(mut open) = (unsafe { stripe.open_revoked(revoked) }) else { continue };
-            let batch = open.take_batch();
+            let pieces = open.take_batch();
             drop(open);
-            if !batch.is_empty() {
-                self.seal(batch, &epoch::pin());
+            if !pieces.is_empty() {
+                self.seal(Batch { pieces, table: None }, &epoch::pin());
                 found = true;
             }
         }
@@ -275,22 +315,26 @@ impl Garbage {
     /// more.
     pub(super) unsafe fn free_all<K, V>(&mut self) -> Panicked {
         let mut panicked = Panicked::default();
-        let mut emptied = Vec::new();
         for stripe in self.stripes.all_mut() {
             // Batches are taken out before they are freed. Nothing new can come: what is
             // dropped here has no way to a map that is being dropped.
             let sealed = std::mem::take(&mut *stripe.sealed());
             let mut open = stripe.open_exclusively();
-            let batch = open.take_batch();
-            emptied.append(&mut open.take_spares());
+            let last = Batch { pieces: open.take_batch(), table: None };
+            let spares = open.take_spares();
             drop(open);
-            for batch in sealed.into_iter().map(|sealed| sealed.batch).chain([batch]) {
-                // SAFETY: nobody has access, so no reader holds any of it.
-                panicked.merge(unsafe { free::<K, V>(batch, &mut emptied) });
+            // SAFETY: spare nodes have no content, and nobody can reach them.
+            unsafe { dealloc_all::<K, V>(spares) };
+            for batch in sealed.into_iter().map(|sealed| sealed.batch).chain([last]) {
+                // SAFETY: nobody has access, so no reader holds any of it; what was emptied is
+                // not used again.
+                unsafe {
+                    let (emptied, more) = free::<K, V>(batch);
+                    panicked.merge(more);
+                    dealloc_all::<K, V>(emptied);
+                }
             }
         }
-        // SAFETY: emptied by `free`, or spare.
-        unsafe { dealloc_all::<K, V>(emptied) };
         panicked
     }
 }
@@ -328,7 +372,7 @@ shuttle::thread_local! {
 }
 
 /// Takes a batch whose epoch has passed out of a stripe.
-fn take_due(stripe: &Stripe) -> Option<Vec<Retired>> {
+fn take_due(stripe: &Stripe) -> Option<Batch> {
     let mut sealed = stripe.try_sealed()?;
     // Batches can pass in another order than they came, if several threads seal them.
     let first = sealed.iter().position(|sealed| sealed.passed.load(Ordering::Acquire))?;
@@ -341,39 +385,48 @@ fn take_due(stripe: &Stripe) -> Option<Vec<Retired>> {
     due.pop_front().map(|sealed| sealed.batch)
 }
 
-/// Frees a batch, but for the memory of its nodes, which are `emptied` only.
+/// Frees a batch, but for the memory of its nodes, which are emptied only: they are returned.
 ///
 /// # Safety
 ///
 /// Nobody can reach any of it, and its nodes are of `K` and `V`.
-unsafe fn free<K, V>(batch: Vec<Retired>, emptied: &mut Vec<Word>) -> Panicked {
+unsafe fn free<K, V>(batch: Batch) -> (Vec<Word>, Panicked) {
     let mut panicked = Panicked::default();
-    emptied.reserve(batch.len());
-    let mut pieces = batch.into_iter();
+    if let Some(table) = batch.table {
+        // SAFETY: the caller's promise; its blocks are pieces of their own.
+        unsafe { table.dealloc() };
+    }
+    // (In place, as the allocation is the same.)
+    let mut words: Vec<Word> = batch.pieces.into_iter().map(|Retired(word)| word).collect();
+    let (mut next, mut emptied) = (0, 0);
     // One `catch` for all pieces up to the first panic: it is not free.
-    while !pieces.as_slice().is_empty() {
+    while next < words.len() {
         panicked.catch(|| {
-            for piece in pieces.by_ref() {
-                // SAFETY: the caller's promise; each piece is owned by the batch alone.
+            while let Some(&piece) = words.get(next) {
+                next += 1;
+                if piece.is_link() {
+                    // SAFETY: the caller's promise; each piece is owned by the batch alone.
+                    unsafe { Bin::dealloc_block(piece.address().cast()) };
+                    continue;
+                }
+                let word = piece.uncovered();
+                // First, so that it is not lost if the drop panics.
+                words[emptied] = word;
+                emptied += 1;
+                let node = Node::<K, V>::of(word).as_ptr();
+                // SAFETY: as above.
                 unsafe {
-                    match piece {
-                        Retired::Node(word) => {
-                            // First, so that it is not lost if the drop panics.
-                            emptied.push(word);
-                            Node::<K, V>::of(word).drop_in_place();
-                        }
-                        Retired::Reserved(word) => {
-                            emptied.push(word);
-                            (&raw mut (*Node::<K, V>::of(word).as_ptr()).key).drop_in_place();
-                        }
-                        Retired::Block(block) => Bin::dealloc_block(block),
-                        Retired::Table(table) => table.dealloc(),
+                    if word == piece {
+                        node.drop_in_place();
+                    } else {
+                        (&raw mut (*node).key).drop_in_place();
                     }
                 }
             }
         });
     }
-    panicked
+    words.truncate(emptied);
+    (words, panicked)
 }
 
 /// Gives the memory of nodes back to the allocator.

@@ -9,24 +9,26 @@
 //! `numbers`) have a stripe of their *own* each, which no other live thread has. All others
 //! share some stripes.
 
+#[cfg(not(any(loom, shuttle)))]
+use std::cell::Cell;
 use std::{ops::Deref, ptr};
 
 use crossbeam_utils::CachePadded;
 
 use crate::sync::{AtomicPtr, Ordering, const_unless_loom};
 
-#[cfg(not(any(loom, shuttle)))]
-use super::numbers::mine as number;
-#[cfg(any(loom, shuttle))]
-use crate::sync::thread_number as number;
-
 /// One `T` for all threads at first, several later.
 pub(super) struct Striped<T> {
     first: CachePadded<T>,
-    /// Null, or a boxed slice of `Shape::len` values: first those that threads have of their
-    /// own, by number, then those that are shared. Written once.
-    more: AtomicPtr<CachePadded<T>>,
+    /// Null, or a boxed slice of `Shape::len` pointers: first those to the stripes that threads
+    /// have of their own, by number, then those to the shared ones. Written once.
+    more: AtomicPtr<Pointer<T>>,
 }
+
+/// Null, or a boxed stripe, made when a thread whose seat it is begins to write. Written once.
+/// (Programs have more threads than processors, sometimes many more; each one that writes should
+/// have a stripe of its own, and each map not pay for all of them.)
+type Pointer<T> = AtomicPtr<CachePadded<T>>;
 
 /// The stripe that a thread uses.
 pub(super) struct Mine<'a, T> {
@@ -62,19 +64,28 @@ impl<T> Striped<T> {
     /// The stripe that this thread uses, its own if it has one.
     #[inline]
     pub(super) fn mine(&self) -> Mine<'_, T> {
-        // Acquire: the stripes' first values are visible.
+        if let Some((seat, pointer)) = self.my_pointer() {
+            // Acquire: the stripe's first value is visible.
+            let stripe = pointer.load(Ordering::Acquire);
+            if !stripe.is_null() {
+                // SAFETY: made by `make_mine`, and freed only by `drop`.
+                return Mine { value: unsafe { &*stripe }, is_own: seat.is_own() };
+            }
+        }
+        Mine { value: &self.first, is_own: false }
+    }
+
+    #[inline]
+    fn my_pointer(&self) -> Option<(Seat, &Pointer<T>)> {
+        // Acquire: the pointers' first values are visible.
         let more = self.more.load(Ordering::Acquire);
         if more.is_null() {
-            return Mine { value: &self.first, is_own: false };
+            return None;
         }
-        let shape = Shape::get();
-        let number = number();
-        let is_own = number < shape.own;
-        let index = if is_own { number } else { shape.own + (number & (shape.shared - 1)) };
-        // SAFETY: made by `spread_out` from a boxed slice of `own + shared` values, never changed
+        let seat = Seat::mine();
+        // SAFETY: made by `spread_out` from a boxed slice of `Shape::len` pointers, never changed
         // again, and freed only by `drop`. The index is in its bounds.
-        let value = unsafe { &*more.add(index) };
-        Mine { value, is_own }
+        Some((seat, unsafe { &*more.add(seat.index()) }))
     }
 
     /// All stripes.
@@ -82,34 +93,38 @@ impl<T> Striped<T> {
         self.own().chain(self.shared())
     }
 
-    /// The stripes that threads have, or may have, of their own; none before there are several.
+    /// The stripes that threads have, or had, of their own; none before there are several.
     pub(super) fn own(&self) -> impl Iterator<Item = &T> {
         let more = self.more();
-        more[..more.len().min(Shape::get().own)].iter().map(|stripe| -> &T { stripe })
+        existing(&more[..more.len().min(Shape::get().own)])
     }
 
     /// The stripes that are nobody's own.
     pub(super) fn shared(&self) -> impl Iterator<Item = &T> {
         let more = self.more();
-        let shared = more[more.len().min(Shape::get().own)..].iter();
-        shared.map(|stripe| -> &T { stripe }).chain([&*self.first])
+        existing(&more[more.len().min(Shape::get().own)..]).chain([&*self.first])
     }
 
     /// All stripes, for whoever has them alone.
     pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        let more = self.more.load(Ordering::Relaxed);
-        let more: &mut [CachePadded<T>] = if more.is_null() {
+        let Striped { first, more } = self;
+        let more = more.load(Ordering::Relaxed);
+        let more: &mut [Pointer<T>] = if more.is_null() {
             &mut []
         } else {
             // SAFETY: as in `more`, and borrowed exclusively.
             unsafe { std::slice::from_raw_parts_mut(more, Shape::get().len()) }
         };
-        more.iter_mut().chain([&mut self.first]).map(|stripe| -> &mut T { stripe })
+        let stripes = more.iter_mut().filter_map(|pointer| {
+            // SAFETY: as in `existing`, and borrowed exclusively.
+            unsafe { pointer.load(Ordering::Relaxed).as_mut() }
+        });
+        stripes.chain([first]).map(|stripe| -> &mut T { stripe })
     }
 
     #[inline]
-    fn more(&self) -> &[CachePadded<T>] {
-        // Acquire: as in `mine`.
+    fn more(&self) -> &[Pointer<T>] {
+        // Acquire: as in `my_pointer`.
         let more = self.more.load(Ordering::Acquire);
         if more.is_null() {
             return &[];
@@ -120,7 +135,31 @@ impl<T> Striped<T> {
     }
 }
 
+fn existing<T>(pointers: &[Pointer<T>]) -> impl Iterator<Item = &T> {
+    pointers.iter().filter_map(|pointer| {
+        // Acquire: as in `mine`.
+        let stripe = pointer.load(Ordering::Acquire);
+        // SAFETY: made by `make_mine`, and freed only with the pointers.
+        unsafe { stripe.as_ref() }.map(|stripe| -> &T { stripe })
+    })
+}
+
 impl<T: Default> Striped<T> {
+    /// The same as [`Striped::mine`], for a thread that is going to use it often.
+    #[inline]
+    pub(super) fn mine_to_keep(&self) -> Mine<'_, T> {
+        if let Some((seat, pointer)) = self.my_pointer() {
+            // Acquire: as in `mine`.
+            let mut stripe = pointer.load(Ordering::Acquire);
+            if stripe.is_null() {
+                stripe = make_mine(pointer);
+            }
+            // SAFETY: as in `mine`.
+            return Mine { value: unsafe { &*stripe }, is_own: seat.is_own() };
+        }
+        Mine { value: &self.first, is_own: false }
+    }
+
     /// Called by a thread that has met another one at its stripe, and when there is much to
     /// write to.
     #[cold]
@@ -129,9 +168,9 @@ impl<T: Default> Striped<T> {
             return;
         }
         let len = Shape::get().len();
-        let more: Box<[CachePadded<T>]> = (0..len).map(|_| CachePadded::default()).collect();
-        let more = Box::into_raw(more).cast::<CachePadded<T>>();
-        // Release: publishes the stripes.
+        let more: Box<[Pointer<T>]> = (0..len).map(|_| AtomicPtr::new(ptr::null_mut())).collect();
+        let more = Box::into_raw(more).cast::<Pointer<T>>();
+        // Release: publishes the pointers.
         if self
             .more
             .compare_exchange(ptr::null_mut(), more, Ordering::Release, Ordering::Relaxed)
@@ -143,15 +182,104 @@ impl<T: Default> Striped<T> {
     }
 }
 
+/// Makes a stripe. Threads that share it may both do so, or one from within its allocator.
+#[cold]
+#[inline(never)]
+fn make_mine<T: Default>(pointer: &Pointer<T>) -> *mut CachePadded<T> {
+    let new = Box::into_raw(Box::<CachePadded<T>>::default());
+    // Release: publishes the stripe. Acquire: another one is published.
+    match pointer.compare_exchange(ptr::null_mut(), new, Ordering::Release, Ordering::Acquire) {
+        Ok(_) => new,
+        Err(other) => {
+            // SAFETY: from `Box::into_raw` above, and not published.
+            drop(unsafe { Box::from_raw(new) });
+            other
+        }
+    }
+}
+
 impl<T> Drop for Striped<T> {
     fn drop(&mut self) {
         let more = self.more.load(Ordering::Relaxed);
-        if !more.is_null() {
-            let len = Shape::get().len();
-            // SAFETY: from `Box::into_raw` in `spread_out`; nobody else has access.
-            drop(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(more, len)) });
+        if more.is_null() {
+            return;
+        }
+        let more = ptr::slice_from_raw_parts_mut(more, Shape::get().len());
+        // SAFETY: from `Box::into_raw` in `spread_out`; nobody else has access.
+        let more: Box<[Pointer<T>]> = unsafe { Box::from_raw(more) };
+        for pointer in &more {
+            let stripe = pointer.load(Ordering::Relaxed);
+            if !stripe.is_null() {
+                // SAFETY: from `Box::into_raw` in `make_mine`; nobody else has access.
+                drop(unsafe { Box::from_raw(stripe) });
+            }
         }
     }
+}
+
+/// Which of the stripes a thread uses, in any map: the index, and in the lowest bit whether it is
+/// the thread's own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seat(usize);
+
+impl Seat {
+    /// Of the thread with this number.
+    fn of(number: usize) -> Seat {
+        let shape = Shape::get();
+        if number < shape.own {
+            Seat(number << 1 | 1)
+        } else {
+            Seat((shape.own + (number & (shape.shared - 1))) << 1)
+        }
+    }
+
+    #[inline(always)]
+    fn index(self) -> usize {
+        self.0 >> 1
+    }
+
+    #[inline(always)]
+    fn is_own(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    #[cfg(any(loom, shuttle))]
+    fn mine() -> Seat {
+        Seat::of(crate::sync::thread_number())
+    }
+}
+
+#[cfg(not(any(loom, shuttle)))]
+impl Seat {
+    const UNKNOWN: Seat = Seat(usize::MAX);
+
+    /// Of this thread.
+    #[inline(always)]
+    fn mine() -> Seat {
+        let seat = SEAT.get();
+        if seat == Seat::UNKNOWN { Seat::find() } else { seat }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find() -> Seat {
+        let number = super::numbers::mine();
+        let seat = Seat::of(number);
+        SEAT.set(seat);
+        seat
+    }
+
+    /// For a thread that gives its number back.
+    pub(super) fn forget() {
+        SEAT.set(Seat::UNKNOWN);
+    }
+}
+
+#[cfg(not(any(loom, shuttle)))]
+thread_local! {
+    // Without a destructor, so that it can be read at any time. (It goes with the thread's number,
+    // and saves finding out each time which kind of stripe that stands for.)
+    static SEAT: Cell<Seat> = const { Cell::new(Seat::UNKNOWN) };
 }
 
 /// How many stripes there are, of either kind.
@@ -167,8 +295,8 @@ impl Shape {
         self.own + self.shared
     }
 
-    /// What the machine can use: as many of each kind as twice its processors, at least eight of
-    /// threads' own.
+    /// What the machine can use: as many of each kind as twice its processors, and at least 64 of
+    /// threads' own, as they cost no more than a pointer each.
     #[cfg(not(any(loom, shuttle)))]
     #[inline]
     fn get() -> Shape {
@@ -193,7 +321,7 @@ impl Shape {
             0 => first_answer(),
             shared => shared,
         };
-        Shape { own: shared.max(8), shared }
+        Shape { own: shared.max(64), shared }
     }
 
     #[cfg(any(loom, shuttle))]
@@ -218,17 +346,23 @@ mod tests {
     fn every_stripe_is_visited_once_before_and_after_spreading_out() {
         let mut striped = Striped::new(AtomicUsize::new(0));
         assert_eq!(striped.all().count(), 1);
-        striped.mine().fetch_add(1, Ordering::Relaxed);
+        striped.mine_to_keep().fetch_add(1, Ordering::Relaxed);
         striped.spread_out();
         striped.spread_out();
+        assert_eq!(striped.all().count(), 1);
         striped.mine().fetch_add(1, Ordering::Relaxed);
-        assert_eq!(striped.all().count(), Shape::get().len() + 1);
-        assert_eq!(striped.all().map(|n| n.load(Ordering::Relaxed)).sum::<usize>(), 2);
+        assert_eq!(striped.all().count(), 1);
+        for _ in 0..2 {
+            striped.mine_to_keep().fetch_add(1, Ordering::Relaxed);
+            striped.mine().fetch_add(1, Ordering::Relaxed);
+            assert_eq!(striped.all().count(), 2);
+        }
+        assert_eq!(striped.all().map(|n| n.load(Ordering::Relaxed)).sum::<usize>(), 6);
         for stripe in striped.all_mut() {
             *stripe.get_mut() += 1;
         }
         let sum = striped.own().chain(striped.shared()).map(|n| n.load(Ordering::Relaxed));
-        assert_eq!(sum.sum::<usize>(), Shape::get().len() + 3);
+        assert_eq!(sum.sum::<usize>(), 8);
     }
 
     #[test]
@@ -240,7 +374,8 @@ mod tests {
         thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(move || {
-                    let mine = striped.mine();
+                    let mine = striped.mine_to_keep();
+                    assert!(ptr::eq(mine.stripe(), striped.mine().stripe()));
                     if mine.is_own {
                         owners.lock().unwrap().push(ptr::from_ref(mine.stripe()).addr());
                         assert!(striped.own().any(|stripe| ptr::eq(stripe, mine.stripe())));

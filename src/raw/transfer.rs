@@ -89,7 +89,7 @@ impl Needs {
     #[inline]
     fn of(from: Table, to: Table, bin: &Bin, header: Header) -> Needs {
         let growing = to.bits() > from.bits();
-        if growing && !header.has_overflow() {
+        if growing && !header.is_linked() {
             // At most seven nodes go to bins that are vacant.
             return Needs { spares: 0, emptied: 0 };
         }
@@ -113,7 +113,7 @@ impl Supplies {
     #[inline]
     fn fill(&mut self, needs: Needs) -> bool {
         (needs.spares == 0 || self.spares.fill(needs.spares))
-            && self.emptied.try_reserve(needs.emptied).is_ok()
+            && self.emptied.try_reserve_exact(needs.emptied).is_ok()
     }
 
     #[inline]
@@ -307,7 +307,7 @@ impl<K, V> RawMap<K, V> {
             // and on its target, and the supplies suffice.
             unsafe { self.move_locked(from, to, index, lock, target, &mut supplies) };
             for block in supplies.emptied {
-                self.retire(Retired::Block(block), guard);
+                self.retire(Retired::block(block), guard);
             }
             return Outcome::Moved;
         }
@@ -365,8 +365,8 @@ impl<K, V> RawMap<K, V> {
             }
         }
         // SAFETY: the caller is pinned.
-        let overflow = unsafe { lock.blocks() }.skip(1);
-        emptied.extend(overflow.map(|(block, _)| std::ptr::from_ref(block).cast_mut()));
+        let overflow = unsafe { lock.overflow_blocks() };
+        emptied.extend(overflow.map(|block| std::ptr::from_ref(block).cast_mut()));
         lock.forward();
         // Locked until the bin is forwarded: what is taken out of the target must not be found
         // in the bin any more.

@@ -150,7 +150,7 @@ impl<K, V> RawMap<K, V> {
                 let all = removed.len() + covered < REMOVED_AT_ONCE;
                 self.count(-((removed.len() + covered) as isize));
                 for word in removed.drain(..) {
-                    self.retire(Retired::Node(word), guard);
+                    self.retire(Retired::node(word), guard);
                 }
                 if all {
                     break;

@@ -24,6 +24,8 @@ use super::{
     node::Node,
     retire::Retired,
     search::{Place, Seen},
+    stripe::Stripe,
+    striped::Mine,
     table::{MIN_BITS, Table, TableError},
     word::Word,
 };
@@ -43,18 +45,29 @@ pub(crate) struct Occupied<K, V> {
 }
 
 /// What a new node is made of. Whoever publishes the node forgets key and value.
-struct New<'a, K, V> {
-    hash: u64,
-    key: &'a K,
-    value: &'a V,
+pub(super) struct New<'a, K, V> {
+    pub(super) hash: u64,
+    pub(super) key: &'a K,
+    pub(super) value: &'a V,
     /// The root table, as it was before the node's bin was looked for.
-    table: Table,
+    pub(super) table: Table,
 }
 
-impl<K, V> New<'_, K, V> {
+impl<'a, K, V> New<'a, K, V> {
+    #[inline(always)]
+    pub(super) fn tag(&self) -> u8 {
+        hash::tag(self.hash)
+    }
+
+    /// Its bin in that table.
+    #[inline(always)]
+    pub(super) fn bin(&self) -> &'a Bin {
+        self.table.bin_for(self.hash)
+    }
+
     /// A node with copies of key and value.
     #[inline]
-    fn make(&self, spare: Option<Word>) -> Word {
+    pub(super) fn make(&self, spare: Option<Word>) -> Word {
         // SAFETY: spare nodes of a map are of its type, and empty.
         unsafe { Node::make(self.hash, self.key, self.value, self.table.bits(), spare) }
     }
@@ -75,7 +88,29 @@ impl<K, V> RawMap<K, V> {
     where
         K: Eq,
     {
-        let table = self.begin_insertion(pins.guard());
+        let (mine, table) = self.begin_write(pins.guard());
+        let new = New { hash, key: &key, value: &value, table };
+        if let Some(replaced) = self.insert_usually(new, &mine, pins.guard()) {
+            // They have been moved into the new node.
+            mem::forget((key, value));
+            return replaced;
+        }
+        self.insert_anyhow(hash, key, value, pins)
+    }
+
+    /// The same whatever is there.
+    #[inline(never)]
+    fn insert_anyhow(
+        &self,
+        hash: u64,
+        key: K,
+        value: V,
+        pins: &mut impl Pins,
+    ) -> Option<NonNull<Node<K, V>>>
+    where
+        K: Eq,
+    {
+        let table = self.table_for_insertion(pins.guard());
         let mut seen = Seen::new();
         loop {
             let guard = pins.guard();
@@ -117,7 +152,29 @@ impl<K, V> RawMap<K, V> {
         if let Some(current) = self.get(hash, |other| *other == key, pins.guard()) {
             return Err(Occupied { current: current.into(), key, value });
         }
-        let table = self.begin_insertion(pins.guard());
+        let (mine, table) = self.begin_write(pins.guard());
+        let new = New { hash, key: &key, value: &value, table };
+        if let Some(node) = self.add_if_absent(new, &mine, pins.guard()) {
+            // They have been moved into the new node.
+            mem::forget((key, value));
+            return Ok(Node::of(node));
+        }
+        self.try_insert_anyhow(hash, key, value, pins)
+    }
+
+    /// The same whatever is there.
+    #[inline(never)]
+    fn try_insert_anyhow(
+        &self,
+        hash: u64,
+        key: K,
+        value: V,
+        pins: &mut impl Pins,
+    ) -> Result<NonNull<Node<K, V>>, Occupied<K, V>>
+    where
+        K: Eq,
+    {
+        let table = self.table_for_insertion(pins.guard());
         let mut seen = Seen::new();
         loop {
             let guard = pins.guard();
@@ -160,7 +217,30 @@ impl<K, V> RawMap<K, V> {
     where
         K: Eq,
     {
-        self.begin_write(pins.guard());
+        let (mine, table) = self.begin_write(pins.guard());
+        let new = New { hash, key: &key, value: &value, table };
+        if let Some(replaced) = self.replace_usually(new, &mine, pins.guard()) {
+            if replaced.is_some() {
+                // They have been moved into the new node.
+                mem::forget((key, value));
+            }
+            return replaced;
+        }
+        self.replace_anyhow(hash, key, value, pins)
+    }
+
+    /// The same whatever is there.
+    #[inline(never)]
+    fn replace_anyhow(
+        &self,
+        hash: u64,
+        key: K,
+        value: V,
+        pins: &mut impl Pins,
+    ) -> Option<NonNull<Node<K, V>>>
+    where
+        K: Eq,
+    {
         let mut seen = Seen::new();
         loop {
             // Before the search: the table that the key is found in is this or a later one.
@@ -201,10 +281,14 @@ impl<K, V> RawMap<K, V> {
     pub(crate) fn remove(
         &self,
         hash: u64,
-        eq: impl FnMut(&K) -> bool,
+        mut eq: impl FnMut(&K) -> bool,
         pins: &mut impl Pins,
     ) -> Option<NonNull<Node<K, V>>> {
-        self.remove_found(hash, eq, |_| true, pins)
+        let (mine, table) = self.begin_write(pins.guard());
+        if let Some(removed) = self.remove_usually(table, hash, &mut eq, &mine, pins.guard()) {
+            return removed;
+        }
+        self.remove_anyhow(hash, eq, |_| true, pins)
     }
 
     /// Removes exactly this node, if it is still in the map.
@@ -217,18 +301,19 @@ impl<K, V> RawMap<K, V> {
         // A key has its node's address, even one of size zero. If the node has been cleared
         // away under a claim, the address is that of a reserved key, which is absent.
         let eq = |key: &K| std::ptr::eq(key, &node.key);
-        self.remove_found(hash, eq, |word| !word.is_reserved(), &mut guard)
+        self.begin_write(guard);
+        self.remove_anyhow(hash, eq, |word| !word.is_reserved(), &mut guard)
     }
 
-    #[inline]
-    fn remove_found(
+    /// Removes what is meant, whatever is there.
+    #[inline(never)]
+    fn remove_anyhow(
         &self,
         hash: u64,
         mut eq: impl FnMut(&K) -> bool,
         is_meant: impl Fn(Word) -> bool,
         pins: &mut impl Pins,
     ) -> Option<NonNull<Node<K, V>>> {
-        self.begin_write(pins.guard());
         let mut seen = Seen::new();
         loop {
             let guard = pins.guard();
@@ -247,7 +332,7 @@ impl<K, V> RawMap<K, V> {
             } else if let Some(lock) = place.lock_found() {
                 lock.vacate();
                 self.count(-1);
-                self.retire(Retired::Node(word), guard);
+                self.retire(Retired::node(word), guard);
                 return Some(Node::of(word));
             }
         }
@@ -335,7 +420,7 @@ impl<K, V> RawMap<K, V> {
             return false;
         };
         lock.replace(new);
-        let full = open.retire(Retired::Node(old));
+        let full = open.retire(Retired::node(old));
         drop(open);
         if full {
             self.garbage.seal_full(guard);
@@ -359,7 +444,7 @@ impl<K, V> RawMap<K, V> {
             return false;
         };
         lock.replace(new);
-        self.retire(Retired::Node(old), guard);
+        self.retire(Retired::node(old), guard);
         true
     }
 
@@ -405,24 +490,32 @@ impl<K, V> RawMap<K, V> {
     /// What every write does first: its share of housekeeping.
     ///
     /// It comes first because it can run the user's `Drop`: when that panics, the
-    /// operation has not begun.
+    /// operation has not begun. Returns the thread's stripe, and the root table.
     #[inline]
-    pub(super) fn begin_write(&self, guard: &Guard) {
-        if self.garbage.stripes.mine().is_due() {
+    pub(super) fn begin_write(&self, guard: &Guard) -> (Mine<'_, Stripe>, Table) {
+        let mine = self.garbage.stripes.mine_to_keep();
+        if mine.is_due() {
             // SAFETY: the garbage is from this map, of `K` and `V`.
             unsafe { self.garbage.free_due::<K, V>(guard) };
         }
         let root = self.root();
         if let Some(next) = root.next() {
             self.help_transfer(root, next, guard);
+            return (mine, self.root());
         }
+        (mine, root)
     }
 
     /// The same before an insertion; the map has a table of its own then, the one
     /// returned or a later one.
     #[inline]
     pub(super) fn begin_insertion(&self, guard: &Guard) -> Table {
-        self.begin_write(guard);
+        let (_, root) = self.begin_write(guard);
+        if root.is_empty_table() { self.first_table(root, guard) } else { root }
+    }
+
+    #[inline]
+    fn table_for_insertion(&self, guard: &Guard) -> Table {
         let root = self.root();
         if root.is_empty_table() { self.first_table(root, guard) } else { root }
     }

@@ -43,18 +43,16 @@ const BLOCK: Layout = match Layout::from_size_align(64, 64) {
 pub struct Refused {
     /// And those that are asked for afterwards.
     pub all_after: bool,
-    /// And lists of blocks, which are made ahead of locking a bin. Where things are removed, there
-    /// are other lists of that size, for garbage, which cannot be refused.
+    /// And lists of blocks, which are made ahead of locking a bin. Where other things happen, there
+    /// may be allocations of that size that cannot be refused.
     pub lists: bool,
 }
 
 impl Refused {
     fn concerns(self, layout: Layout) -> bool {
-        const LIST: Layout = match Layout::array::<*mut u8>(4) {
-            Ok(layout) => layout,
-            Err(_) => unreachable!(),
-        };
-        layout == BLOCK || layout.align() == 16 || self.lists && layout == LIST
+        // Of one block or two; other lists begin with more.
+        let is_list = layout.align() == 8 && [8, 16].contains(&layout.size());
+        layout == BLOCK || layout.align() == 16 || self.lists && is_list
     }
 }
 

@@ -1,6 +1,6 @@
 //! Putting words into bins: into a vacant slot, into an overflow block, or into a new one.
 
-use super::{Bin, Header, LAST, OVERFLOW, WAITED, Word};
+use super::{Bin, Header, LAST, LINKED, OVERFLOW, WAITED, Word};
 use crate::sync::Ordering;
 
 /// Overflow blocks allocated ahead of locking a bin, because nothing is allocated while
@@ -19,7 +19,7 @@ impl Spares {
     /// Sees to it that there are at least `count`; `false` when out of memory.
     #[cold]
     pub(in crate::raw) fn fill(&mut self, count: usize) -> bool {
-        if self.0.try_reserve(count.saturating_sub(self.0.len())).is_err() {
+        if self.0.try_reserve_exact(count.saturating_sub(self.0.len())).is_err() {
             return false;
         }
         while self.0.len() < count {
@@ -78,7 +78,7 @@ pub(super) unsafe fn place(
 
 /// Fills a vacant slot, in the order that invariant 1 asks for.
 #[inline]
-fn put(bin: &Bin, header: &mut Header, control: u64, slot: usize, tag: u8, word: Word) {
+pub(super) fn put(bin: &Bin, header: &mut Header, control: u64, slot: usize, tag: u8, word: Word) {
     header.set_tag(slot, tag);
     // Relaxed: only the lock's holder writes to slots.
     if bin.slots[slot].load(Ordering::Relaxed) == Word::VACANT.into_raw() {
@@ -99,8 +99,13 @@ unsafe fn place_in_overflow(
     word: Word,
     spares: &mut Spares,
 ) -> Placed {
-    if !header.has_overflow() {
+    if !header.is_linked() {
         return extend(bin, header, control, tag, word, spares);
+    }
+    if !header.has_overflow() {
+        // The blocks are empty, so there is room. Announced first (invariant 3).
+        header.0 |= OVERFLOW;
+        bin.header.store(header.0 | control, Ordering::Release);
     }
     // SAFETY: the bin is locked or the caller's alone, so its blocks stay.
     let mut block: &Bin = unsafe { bin.next_block() };
@@ -112,7 +117,7 @@ unsafe fn place_in_overflow(
             block.header.store(header.0, Ordering::Release);
             return Placed::InOverflow;
         }
-        if !header.has_overflow() {
+        if !header.is_linked() {
             return extend(block, &mut header, 0, tag, word, spares);
         }
         // SAFETY: as above.
@@ -143,7 +148,7 @@ fn extend(
     next.header.store(next_header.0, Ordering::Release);
     bin.set_word(LAST, Word::link(block));
     header.clear_tag(LAST);
-    header.0 |= OVERFLOW;
+    header.0 |= LINKED | OVERFLOW;
     bin.header.store(header.0 | control, Ordering::Release);
     put(next, &mut next_header, 0, 1, tag, word);
     next.header.store(next_header.0, Ordering::Release);
