@@ -95,10 +95,10 @@ impl<K, V> RawMap<K, V> {
         self.sum(Stripe::count)
     }
 
-    /// How many claims on absent keys there are in overflow blocks.
-    fn crowding(&self) -> usize {
+    /// How many there are, together with the claims on absent keys that are in overflow blocks.
+    fn len_with_crowding(&self) -> usize {
         // Relaxed: as the count.
-        self.sum(|stripe| stripe.crowding.load(Ordering::Relaxed))
+        self.sum(|stripe| stripe.count() + stripe.crowding.load(Ordering::Relaxed))
     }
 
     fn sum(&self, count: impl Fn(&Stripe) -> isize) -> usize {

@@ -26,7 +26,7 @@
 //! get the memory back, and do not meet here. A thread that seals a batch also looks
 //! after another stripe, whose threads may have left.
 
-use std::{cell::Cell, collections::LinkedList, ptr};
+use std::{cell::Cell, collections::LinkedList, mem, ptr};
 
 use super::{
     bin::Bin,
@@ -176,7 +176,7 @@ impl Garbage {
         sealed.append(&mut piece);
         let waiting = sealed.len();
         drop(sealed);
-        let count = Arc::clone(stripe.passed());
+        let count = stripe.passed();
         epoch::defer(guard, move || {
             // Release: with the acquire load before the batch is freed, whatever the readers of
             // its nodes did happens before they are freed.
@@ -318,7 +318,7 @@ impl Garbage {
         for stripe in self.stripes.all_mut() {
             // Batches are taken out before they are freed. Nothing new can come: what is
             // dropped here has no way to a map that is being dropped.
-            let sealed = std::mem::take(&mut *stripe.sealed());
+            let sealed = mem::take(&mut *stripe.sealed());
             let mut open = stripe.open_exclusively();
             let last = Batch { pieces: open.take_batch(), table: None };
             let spares = open.take_spares();
@@ -380,8 +380,7 @@ fn take_due(stripe: &Stripe) -> Option<Batch> {
     let mut later = due.split_off(1);
     sealed.append(&mut later);
     drop(sealed);
-    // It may not have been counted yet; then it wraps around, for the moment.
-    stripe.passed().fetch_sub(1, Ordering::Relaxed);
+    stripe.take_passed();
     due.pop_front().map(|sealed| sealed.batch)
 }
 
@@ -398,6 +397,9 @@ unsafe fn free<K, V>(batch: Batch) -> (Vec<Word>, Panicked) {
     }
     // (In place, as the allocation is the same.)
     let mut words: Vec<Word> = batch.pieces.into_iter().map(|Retired(word)| word).collect();
+    if !mem::needs_drop::<Node<K, V>>() && !words.iter().any(|word| word.is_special()) {
+        return (words, panicked);
+    }
     let (mut next, mut emptied) = (0, 0);
     // One `catch` for all pieces up to the first panic: it is not free.
     while next < words.len() {

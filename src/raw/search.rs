@@ -287,7 +287,17 @@ impl<'g> Place<'g> {
     /// the search must be repeated.
     #[inline]
     pub(super) fn lock_absent(&self, seen: &Seen) -> Option<BinLock<'g>> {
-        let lock = self.lock()?;
+        let header = self.header;
+        if !header.is_locked() {
+            if let Ok(lock) = self.bin.try_lock_from(header) {
+                // Then the header says it all (see `usual`).
+                if !header.has_overflow() && header.matches(self.tag).len() == 0 {
+                    return Some(lock);
+                }
+                return self.is_still_absent(&lock, seen).then_some(lock);
+            }
+        }
+        let lock = self.bin.lock()?;
         self.is_still_absent(&lock, seen).then_some(lock)
     }
 
@@ -363,7 +373,7 @@ impl FoundLock<'_> {
 
 /// The nodes whose keys were compared, in vain, in the order of their slots.
 pub(super) struct Seen {
-    first: [MaybeUninit<Word>; Seen::INLINE],
+    first: MaybeUninit<[Word; Seen::INLINE]>,
     len: usize,
     /// Only with hashers that give many keys one hash.
     more: Vec<Word>,
@@ -374,7 +384,7 @@ impl Seen {
 
     #[inline]
     pub(super) fn new() -> Seen {
-        Seen { first: [MaybeUninit::uninit(); Seen::INLINE], len: 0, more: Vec::new() }
+        Seen { first: MaybeUninit::uninit(), len: 0, more: Vec::new() }
     }
 
     #[inline]
@@ -386,7 +396,8 @@ impl Seen {
     #[inline]
     fn push(&mut self, word: Word) {
         if self.len < Seen::INLINE {
-            self.first[self.len] = MaybeUninit::new(word);
+            // SAFETY: in bounds.
+            unsafe { self.first.as_mut_ptr().cast::<Word>().add(self.len).write(word) };
             self.len += 1;
         } else {
             self.more.push(word);
@@ -396,7 +407,7 @@ impl Seen {
     #[inline]
     fn iter(&self) -> impl Iterator<Item = Word> {
         // SAFETY: `push` has initialised the first `len`.
-        let first = self.first[..self.len].iter().map(|word| unsafe { word.assume_init() });
-        first.chain(self.more.iter().copied())
+        let first = unsafe { std::slice::from_raw_parts(self.first.as_ptr().cast(), self.len) };
+        first.iter().chain(&self.more).copied()
     }
 }

@@ -22,6 +22,8 @@
 //! (It is the argument by which a reader may use what it has found: the permission to go without
 //! a lock is what is retired.)
 
+#[cfg(not(loom))]
+use std::cell::UnsafeCell;
 use std::{
     cell::Cell,
     collections::LinkedList,
@@ -30,8 +32,6 @@ use std::{
     ops::{Deref, DerefMut},
     sync::TryLockError,
 };
-#[cfg(not(loom))]
-use std::{cell::UnsafeCell, sync::OnceLock};
 
 #[cfg(loom)]
 use loom::cell::UnsafeCell;
@@ -44,7 +44,8 @@ use super::{
 use crate::{
     epoch::Guard,
     sync::{
-        Arc, AtomicBool, AtomicIsize, AtomicUsize, Mutex, MutexGuard, Ordering, const_unless_loom,
+        Arc, AtomicBool, AtomicIsize, AtomicPtr, AtomicUsize, Mutex, MutexGuard, Ordering,
+        const_unless_loom,
     },
 };
 
@@ -81,10 +82,10 @@ pub(super) struct Stripe {
     locked: AtomicBool,
     /// Whether there is spare memory; a hint.
     pub(super) has_spare: AtomicBool,
-    /// How many of the sealed batches may be freed. Shared with what is deferred, which
-    /// can outlive the map.
+    /// How many of the sealed batches may be freed: null, or from an `Arc` that is shared with
+    /// what is deferred, which can outlive the map.
     #[cfg(not(loom))]
-    passed: OnceLock<Arc<AtomicUsize>>,
+    passed: AtomicPtr<AtomicUsize>,
     #[cfg(loom)]
     passed: Arc<AtomicUsize>,
     /// Only for whoever has the stripe open.
@@ -124,7 +125,7 @@ impl Stripe {
                 locked: AtomicBool::new(false),
                 has_spare: AtomicBool::new(false),
                 #[cfg(not(loom))]
-                passed: OnceLock::new(),
+                passed: AtomicPtr::new(std::ptr::null_mut()),
                 #[cfg(loom)]
                 passed: Arc::new(AtomicUsize::new(0)),
                 open: UnsafeCell::new(Open { batch: Vec::new(), spare: Vec::new() }),
@@ -234,29 +235,60 @@ impl Stripe {
 
     /// How many sealed batches may be freed.
     #[cfg(not(loom))]
-    pub(super) fn passed(&self) -> &Arc<AtomicUsize> {
-        match self.passed.get() {
-            Some(passed) => passed,
-            None => {
-                // Made before: the cell must not be asked for again while it is being filled, as
-                // by an allocator that uses the map.
-                let new = Arc::default();
-                self.passed.get_or_init(|| new)
+    pub(super) fn passed(&self) -> Arc<AtomicUsize> {
+        // Acquire, both: what is in the `Arc` is visible. Release: publishes it.
+        let mut passed = self.passed.load(Ordering::Acquire).cast_const();
+        if passed.is_null() {
+            let new = Arc::into_raw(Arc::<AtomicUsize>::default());
+            match self.passed.compare_exchange(
+                std::ptr::null_mut(),
+                new.cast_mut(),
+                Ordering::Release,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => passed = new,
+                Err(other) => {
+                    // SAFETY: from `into_raw` above, and not published.
+                    drop(unsafe { Arc::from_raw(new) });
+                    passed = other;
+                }
             }
+        }
+        // SAFETY: from `into_raw`, and its count is not given back before this stripe is dropped.
+        unsafe {
+            Arc::increment_strong_count(passed);
+            Arc::from_raw(passed)
         }
     }
 
     /// How many sealed batches may be freed.
     #[cfg(loom)]
-    pub(super) fn passed(&self) -> &Arc<AtomicUsize> {
-        &self.passed
+    pub(super) fn passed(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.passed)
+    }
+
+    /// One sealed batch less may be freed.
+    pub(super) fn take_passed(&self) {
+        #[cfg(not(loom))]
+        let passed = self.passed.load(Ordering::Acquire);
+        // SAFETY: as in `passed`.
+        #[cfg(not(loom))]
+        let passed = unsafe { passed.as_ref() };
+        #[cfg(loom)]
+        let passed = Some(&*self.passed);
+        if let Some(passed) = passed {
+            // Relaxed: a hint. (It may not have been counted yet; then it wraps around, for the
+            // moment.)
+            passed.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Whether a sealed batch may be freed: what every write asks first.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
         #[cfg(not(loom))]
-        match self.passed.get() {
+        // SAFETY: null, or as in `passed`.
+        match unsafe { self.passed.load(Ordering::Acquire).as_ref() } {
             // Relaxed: a hint.
             Some(passed) => passed.load(Ordering::Relaxed) != 0,
             None => false,
@@ -264,6 +296,17 @@ impl Stripe {
         #[cfg(loom)]
         {
             self.passed.load(Ordering::Relaxed) != 0
+        }
+    }
+}
+
+#[cfg(not(loom))]
+impl Drop for Stripe {
+    fn drop(&mut self) {
+        let passed = self.passed.load(Ordering::Relaxed);
+        if !passed.is_null() {
+            // SAFETY: from `into_raw` in `passed`.
+            drop(unsafe { Arc::from_raw(passed) });
         }
     }
 }

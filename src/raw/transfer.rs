@@ -42,6 +42,8 @@ use super::{
     hash::PACKED_FROM,
     node::Node,
     retire::Retired,
+    stripe::Stripe,
+    striped::Mine,
     table::{MIN_BITS, Table, TableError, bits_for},
 };
 use crate::{
@@ -65,6 +67,10 @@ const TRIES: usize = 1;
 
 /// Maps with tables of so many bits have a stripe for each thread (256 bins are 16 KiB).
 const SPREAD_FROM: u32 = if cfg!(any(loom, shuttle)) { 3 } else { 8 };
+
+/// In tables of so many bits, one in so many of those who find a bin crowded asks whether all are.
+const SUMMED_SELDOM_FROM: u32 = 12;
+const ONE_SUM_IN: isize = 8;
 
 /// What an attempt to move bins has brought.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -150,12 +156,23 @@ impl<K, V> RawMap<K, V> {
     #[cold]
     pub(super) fn grow_if_crowded(&self, guard: &Guard) {
         let root = self.root();
-        if root.next().is_some() || self.len() + self.crowding() <= root.limit() {
+        if root.next().is_some() || self.len_with_crowding() <= root.limit() {
             return;
         }
         // Out of memory (or of bits): the map goes on with longer bins, and the next
         // insertion that finds it crowded tries again.
         let _ = self.start_transfer(root, root.bits() + 1, guard);
+    }
+
+    /// The same after an insertion that has been counted in this stripe. In large tables, only
+    /// some of those ask that are called here: if the map grows, then so do the counts of those
+    /// who insert, and they come here with one remainder after another.
+    #[cold]
+    pub(super) fn grow_if_crowded_by(&self, mine: &Mine<'_, Stripe>, guard: &Guard) {
+        let is_large = self.root().bits() >= SUMMED_SELDOM_FROM;
+        if !is_large || mine.count() % ONE_SUM_IN == 0 {
+            self.grow_if_crowded(guard);
+        }
     }
 
     /// Gives the root table a successor, unless somebody else is doing so or has.
@@ -417,7 +434,7 @@ impl<K, V> RawMap<K, V> {
             }
             // Narrow nodes know only the index bits from `PACKED_FROM` on.
             let least = if root.bits() < PACKED_FROM { MIN_BITS } else { PACKED_FROM };
-            let bits = bits_for(self.len() + self.crowding())?.max(least);
+            let bits = bits_for(self.len_with_crowding())?.max(least);
             if root.is_empty_table() || bits >= root.bits() {
                 return Ok(());
             }

@@ -474,7 +474,7 @@ impl<K, V> RawMap<K, V> {
                 Placed::InBin => self.count_in(&mine, 1),
                 Placed::InOverflow => {
                     self.count_in(&mine, 1);
-                    self.grow_if_crowded(guard);
+                    self.grow_if_crowded_by(&mine, guard);
                 }
                 Placed::NoRoom => {
                     if !spares.fill(1) {
