@@ -48,6 +48,8 @@ pub(crate) struct Claim<'map, K, V, H: Holder = ThreadHolder> {
     /// The node: covered, or reserved. This is its word when it is no part of a claim.
     pub(super) node: Word,
     pub(super) kind: Kind,
+    /// The slot of its bin where it was put, if it was not in an overflow block: a hint.
+    pub(super) slot: usize,
     pub(super) holder: H,
 }
 
@@ -77,7 +79,7 @@ impl<'map, K, V, H: Holder> Claim<'map, K, V, H> {
     /// A claim on nothing yet.
     #[inline]
     pub(crate) fn new(map: &'map RawMap<K, V>, hash: u64, holder: H) -> Self {
-        Claim { map, hash, node: Word::NONE, kind: Kind::Nothing, holder }
+        Claim { map, hash, node: Word::NONE, kind: Kind::Nothing, slot: 0, holder }
     }
 
     /// The claimed key, as it is in the map or will be.
@@ -246,7 +248,11 @@ impl<'map, K, V, H: Holder> Claim<'map, K, V, H> {
         self.kind = Kind::Nothing;
         let address = self.node.address().addr();
         self.holder.release(address);
-        let lock = self.map.lock_claim(self.hash, self.node, guard)?;
+        let word = if covers { self.node.covered() } else { self.node.reserved() };
+        let lock = match self.map.lock_claim_at(self.hash, word, self.slot, guard) {
+            Some(lock) => lock,
+            None => self.map.lock_claim(self.hash, self.node, guard)?,
+        };
         let was_present = !lock.word().is_reserved();
         let new = if was_present == covers { new } else { None };
         if lock.settle(new) {

@@ -7,12 +7,15 @@ use std::{mem, ptr::NonNull, task::Waker};
 
 use super::{
     RawMap,
-    bin::{Bin, Placed, Spares},
+    bin::{Bin, Header, Placed, Spares},
     claim::{Claim, Kind},
     hash,
     node::Node,
     search::{Place, Seen},
+    stripe::Stripe,
+    striped::Mine,
     table::Table,
+    usual::{Found, Look},
     word::Word,
 };
 use crate::{
@@ -45,7 +48,26 @@ impl<K: Eq, V> Claim<'_, K, V> {
     /// Claims a key if it is absent, waiting for others who have claimed it.
     #[inline(always)]
     pub(crate) fn take_absent(&mut self, key: &mut Option<K>, pins: &mut impl Pins) -> Taken<K, V> {
-        let table = self.map.begin_insertion(pins.guard());
+        let (mine, table) = self.map.begin_insertion(pins.guard());
+        let bin = table.bin_for(self.hash);
+        let header = bin.header();
+        match self.look(bin, header, |k| key.as_ref() == Some(k), pins.guard()) {
+            Look::Present(found) => return Taken::Present(Node::of(found.word)),
+            Look::Absent if self.reserve_usually(bin, header, key, table, &mine, pins.guard()) => {
+                return Taken::Claimed;
+            }
+            _ => self.take_absent_anyhow(key, table, pins),
+        }
+    }
+
+    /// The same whatever is there.
+    #[inline(never)]
+    fn take_absent_anyhow(
+        &mut self,
+        key: &mut Option<K>,
+        table: Table,
+        pins: &mut impl Pins,
+    ) -> Taken<K, V> {
         let mut seen = Seen::new();
         loop {
             match self.attempt_absent(key, table, &mut seen, pins.guard()) {
@@ -70,20 +92,20 @@ impl<K: Eq, V> Claim<'_, K, V> {
         pins: &mut impl Pins,
     ) -> Result<(), usize> {
         let guard = pins.guard();
-        let table = self.map.begin_insertion(guard);
-        let mut seen = Seen::new();
-        let place = self.map.locate(self.hash, |k| key.as_ref() == Some(k), &mut seen, guard);
-        if let Some(word) = place.found().filter(|word| !word.is_claim()) {
-            if self.cover_at(&place, word) {
-                return Ok(());
-            }
-        }
-        self.take_any_slowly(key, table, pins)
+        let (mine, table) = self.map.begin_insertion(guard);
+        let bin = table.bin_for(self.hash);
+        let header = bin.header();
+        let done = match self.look(bin, header, |k| key.as_ref() == Some(k), guard) {
+            Look::Present(found) => self.cover_usually(bin, header, found),
+            Look::Absent => self.reserve_usually(bin, header, key, table, &mine, guard),
+            Look::Unusual => false,
+        };
+        if done { Ok(()) } else { self.take_any_anyhow(key, table, pins) }
     }
 
-    /// The same where the key is absent, claimed or being changed.
+    /// The same whatever is there.
     #[inline(never)]
-    fn take_any_slowly(
+    fn take_any_anyhow(
         &mut self,
         key: &mut Option<K>,
         table: Table,
@@ -122,7 +144,14 @@ impl<K, V> Claim<'_, K, V> {
         mut eq: impl FnMut(&K) -> bool,
         pins: &mut impl Pins,
     ) -> Result<bool, usize> {
-        self.map.begin_write(pins.guard());
+        let (_, table) = self.map.begin_write(pins.guard());
+        let bin = table.bin_for(self.hash);
+        let header = bin.header();
+        match self.look(bin, header, &mut eq, pins.guard()) {
+            Look::Present(found) if self.cover_usually(bin, header, found) => return Ok(true),
+            Look::Absent => return Ok(false),
+            _ => {}
+        }
         let mut seen = Seen::new();
         loop {
             let place = self.map.locate(self.hash, &mut eq, &mut seen, pins.guard());
@@ -150,9 +179,81 @@ impl<K, V> Claim<'_, K, V> {
             return false;
         };
         self.holder.hold(address);
+        self.slot = lock.slot();
         lock.replace(node.covered());
         self.node = node;
         self.kind = Kind::Covers;
+        true
+    }
+}
+
+/// In a bin as almost all are, see `usual`; `false` where it is none, or was none when it was to be
+/// locked.
+impl<K, V, H: Holder> Claim<'_, K, V, H> {
+    #[inline(always)]
+    fn look(
+        &self,
+        bin: &Bin,
+        header: Header,
+        mut eq: impl FnMut(&K) -> bool,
+        guard: &Guard,
+    ) -> Look {
+        Look::at::<K, V>(bin, header, hash::tag(self.hash), &mut eq, guard)
+    }
+
+    /// Claims the key of a node.
+    #[inline(always)]
+    fn cover_usually(&mut self, bin: &Bin, header: Header, found: Found) -> bool {
+        debug_assert!(self.kind == Kind::Nothing);
+        let Found { slot, word } = found;
+        let address = word.address().addr();
+        self.holder.prepare(address);
+        let lock = bin.try_lock_from(header).ok().filter(|_| bin.word(slot) == word);
+        let Some(mut lock) = lock else {
+            self.holder.release(address);
+            return false;
+        };
+        self.holder.hold(address);
+        lock.replace(bin, slot, word.covered());
+        drop(lock);
+        self.node = word;
+        self.kind = Kind::Covers;
+        self.slot = slot;
+        true
+    }
+
+    /// Claims an absent key, and moves it into the claim.
+    #[inline(always)]
+    fn reserve_usually(
+        &mut self,
+        bin: &Bin,
+        header: Header,
+        key: &mut Option<K>,
+        table: Table,
+        mine: &Mine<'_, Stripe>,
+        guard: &Guard,
+    ) -> bool {
+        debug_assert!(self.kind == Kind::Nothing);
+        let Some(slot) = header.first_vacant() else { return false };
+        let copied = key.as_ref().expect("an absent key is not claimed twice");
+        let spare = mine.take_spare(guard);
+        // SAFETY: spare nodes of a map are of its type, and empty.
+        let node = unsafe { Node::<K, V>::make_reserved(self.hash, copied, table.bits(), spare) };
+        let address = node.address().addr();
+        self.holder.prepare(address);
+        let Ok(mut lock) = bin.try_lock_from(header) else {
+            self.holder.release(address);
+            // SAFETY: not published, and the key is the caller's.
+            unsafe { Node::<K, V>::dealloc(node) };
+            return false;
+        };
+        lock.fill(slot, hash::tag(self.hash), node.reserved());
+        self.holder.hold(address);
+        drop(lock);
+        mem::forget(key.take());
+        self.node = node;
+        self.kind = Kind::Reserves;
+        self.slot = slot;
         true
     }
 }
@@ -165,7 +266,7 @@ impl<K: Eq, V> Claim<'_, K, V, TaskHolder> {
         waker: &Waker,
         guard: &Guard,
     ) -> Result<Taken<K, V>, Ticket> {
-        let table = self.map.begin_insertion(guard);
+        let (_, table) = self.map.begin_insertion(guard);
         let mut seen = Seen::new();
         loop {
             match self.attempt_absent(key, table, &mut seen, guard) {

@@ -156,8 +156,26 @@ impl<K, V> RawMap<K, V> {
         }
     }
 
-    /// Finds and locks a claim, by the node that it covers or that has its key.
+    /// Locks a claim if it is still where it was put: in this slot of its bin, as this word.
     #[inline]
+    pub(super) fn lock_claim_at<'g>(
+        &'g self,
+        hash: u64,
+        word: Word,
+        slot: usize,
+        _guard: &'g Guard,
+    ) -> Option<FoundLock<'g>> {
+        let bin = self.root().bin_for::<'g>(hash);
+        let header = bin.header();
+        if header.is_locked_or_forwarded() || bin.word(slot) != word {
+            return None;
+        }
+        let lock = bin.try_lock_from(header).ok()?;
+        (bin.word(slot) == word).then_some(FoundLock { lock, block: bin, slot })
+    }
+
+    /// Finds and locks a claim, by the node that it covers or that has its key.
+    #[cold]
     pub(super) fn lock_claim<'g>(
         &'g self,
         hash: u64,
@@ -287,17 +305,7 @@ impl<'g> Place<'g> {
     /// the search must be repeated.
     #[inline]
     pub(super) fn lock_absent(&self, seen: &Seen) -> Option<BinLock<'g>> {
-        let header = self.header;
-        if !header.is_locked() {
-            if let Ok(lock) = self.bin.try_lock_from(header) {
-                // Then the header says it all (see `usual`).
-                if !header.has_overflow() && header.matches(self.tag).len() == 0 {
-                    return Some(lock);
-                }
-                return self.is_still_absent(&lock, seen).then_some(lock);
-            }
-        }
-        let lock = self.bin.lock()?;
+        let lock = self.lock()?;
         self.is_still_absent(&lock, seen).then_some(lock)
     }
 
@@ -350,6 +358,12 @@ impl FoundLock<'_> {
     #[inline]
     pub(super) fn vacate(mut self) {
         self.lock.vacate(self.block, self.slot);
+    }
+
+    /// Which slot of the bin, or of its block, it is.
+    #[inline]
+    pub(super) fn slot(&self) -> usize {
+        self.slot
     }
 
     /// What is in the slot.

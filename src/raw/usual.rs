@@ -1,9 +1,9 @@
-//! Inserting, replacing and removing in a bin as almost all are: neither locked nor forwarded, with
+//! Inserting, replacing, removing and claiming in a bin as almost all are: neither locked nor forwarded, with
 //! room for what is inserted, and with what is replaced or removed in the bin itself.
 //!
-//! What `write` does in any bin, this does with less: one look at the header, and one exchange that
-//! locks the bin if its header is still the same. Whatever else is the case is left to `write`;
-//! nothing has happened then.
+//! What `write` and `claiming` do in any bin, this does with less: one look at the header, and one
+//! exchange that locks the bin if its header is still the same. Whatever else is the case is left to
+//! them; nothing has happened then.
 //!
 //! It is not for the sake of the instructions. In a map larger than the caches a write waits for
 //! memory most of its time, for its bin and for its node, and a core that looks some 500
@@ -21,7 +21,7 @@
 //! as long as the caller is pinned, so it is the same node, and present.
 //!
 //! Only nodes with the key's tag that have other keys have to be remembered until the bin is
-//! locked, as `write` does: they may have made room for the key.
+//! locked, as `search` does: they may have made room for the key.
 
 use std::ptr::NonNull;
 
@@ -40,23 +40,24 @@ use super::{
 use crate::epoch::Guard;
 
 /// What a look at a key's bin comes to.
-enum Look {
+pub(super) enum Look {
     /// No tag is the key's, and there are no other nodes.
     Absent,
     Present(Found),
-    /// A case for `write`.
+    /// Something else, or a claim.
     Unusual,
 }
 
 /// Where the key's node is.
-struct Found {
-    slot: usize,
-    word: Word,
+#[derive(Clone, Copy)]
+pub(super) struct Found {
+    pub(super) slot: usize,
+    pub(super) word: Word,
 }
 
 impl Look {
     #[inline(always)]
-    fn at<K, V>(
+    pub(super) fn at<K, V>(
         bin: &Bin,
         header: Header,
         tag: u8,

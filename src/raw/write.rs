@@ -509,9 +509,9 @@ impl<K, V> RawMap<K, V> {
     /// The same before an insertion; the map has a table of its own then, the one
     /// returned or a later one.
     #[inline]
-    pub(super) fn begin_insertion(&self, guard: &Guard) -> Table {
-        let (_, root) = self.begin_write(guard);
-        if root.is_empty_table() { self.first_table(root, guard) } else { root }
+    pub(super) fn begin_insertion(&self, guard: &Guard) -> (Mine<'_, Stripe>, Table) {
+        let (mine, root) = self.begin_write(guard);
+        (mine, if root.is_empty_table() { self.first_table(root, guard) } else { root })
     }
 
     #[inline]
