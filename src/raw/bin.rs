@@ -36,9 +36,14 @@
 //! 5. No user code runs, nothing is allocated and nothing can panic while the lock is
 //!    held.
 
+mod header;
 mod place;
 
-pub(super) use self::place::{Placed, Spares, UnsharedBin};
+use self::header::{FORWARDED, LAST, LINKED, LOCKED, OVERFLOW, WAITED};
+pub(super) use self::{
+    header::{Header, SLOTS, Slots},
+    place::{Placed, Spares, UnsharedBin},
+};
 use super::{
     node::Node,
     word::{Kind, Word},
@@ -48,140 +53,6 @@ use crate::sync::{
     alloc::{self, Layout},
     const_unless_loom,
 };
-
-/// Slots in a bin.
-pub(super) const SLOTS: usize = 7;
-/// The slot that becomes the link to an overflow block.
-const LAST: usize = SLOTS - 1;
-
-/// The lowest bit of each of the seven tags.
-const ONES: u64 = 0x0001_0101_0101_0101;
-/// The top bit of each tag: set where the slot is in use.
-const USED: u64 = ONES << 7;
-
-const LOCKED: u64 = 1 << 56;
-const FORWARDED: u64 = 1 << 57;
-/// There is something in overflow blocks: whoever does not find a key in the bin goes on there.
-const OVERFLOW: u64 = 1 << 58;
-/// Somebody sleeps until a claim in this bin is settled: whoever takes one out of its slot
-/// has to wake those who wait for it (see `claim`).
-const WAITED: u64 = 1 << 59;
-/// The last slot is a link. Once it is, it stays one until the bin is forwarded, so `OVERFLOW`
-/// implies it; the reverse holds for blocks, but not for a bin whose blocks are empty again.
-const LINKED: u64 = 1 << 60;
-
-/// The content of a header.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Header(u64);
-
-impl Header {
-    pub(super) const EMPTY: Header = Header(0);
-
-    /// The slots whose tag is `tag`, and seldom one that is not: the carry of a true
-    /// match can run into the next tag. Whoever asks compares keys anyway.
-    #[inline(always)]
-    pub(super) fn matches(self, tag: u8) -> Slots {
-        let differing = self.0 ^ (ONES * u64::from(tag));
-        Slots(differing.wrapping_sub(ONES) & !differing & USED)
-    }
-
-    /// The slots in use.
-    #[inline(always)]
-    pub(super) const fn used(self) -> Slots {
-        Slots(self.0 & USED)
-    }
-
-    #[inline(always)]
-    pub(super) fn tag(self, slot: usize) -> u8 {
-        (self.0 >> (8 * slot)) as u8
-    }
-
-    /// Whether a look-up that found no match in the bin has to go on elsewhere.
-    #[inline(always)]
-    pub(super) fn goes_on(self) -> bool {
-        self.0 & (FORWARDED | OVERFLOW) != 0
-    }
-
-    #[inline(always)]
-    pub(super) fn is_locked_or_forwarded(self) -> bool {
-        self.0 & (LOCKED | FORWARDED) != 0
-    }
-
-    #[inline(always)]
-    pub(super) fn is_forwarded(self) -> bool {
-        self.0 & FORWARDED != 0
-    }
-
-    #[inline(always)]
-    pub(super) fn is_locked(self) -> bool {
-        self.0 & LOCKED != 0
-    }
-
-    #[inline(always)]
-    pub(super) fn has_overflow(self) -> bool {
-        self.0 & OVERFLOW != 0
-    }
-
-    /// Whether there are overflow blocks, if only empty ones.
-    #[inline(always)]
-    pub(super) fn is_linked(self) -> bool {
-        self.0 & LINKED != 0
-    }
-
-    /// Whether somebody waits for a claim in the bin.
-    #[inline(always)]
-    fn is_waited(self) -> bool {
-        self.0 & WAITED != 0
-    }
-
-    /// The first slot that a node can be put in.
-    #[inline(always)]
-    pub(super) fn first_vacant(self) -> Option<usize> {
-        // A link counts as if its slot had a tag.
-        const TO_LAST_TAG: u32 = LINKED.trailing_zeros() - (8 * LAST as u32 + 7);
-        let used = self.0 | (self.0 & LINKED) >> TO_LAST_TAG;
-        Slots(!used & USED).first()
-    }
-
-    #[inline]
-    fn set_tag(&mut self, slot: usize, tag: u8) {
-        debug_assert_eq!(self.tag(slot), 0);
-        self.0 |= u64::from(tag) << (8 * slot);
-    }
-
-    #[inline]
-    fn clear_tag(&mut self, slot: usize) {
-        self.0 &= !(0xff << (8 * slot));
-    }
-}
-
-/// A set of slots, iterated in order.
-#[derive(Clone, Copy)]
-pub(super) struct Slots(u64);
-
-impl Slots {
-    #[inline(always)]
-    pub(super) fn len(self) -> usize {
-        self.0.count_ones() as usize
-    }
-
-    /// The first slot without taking it out.
-    #[inline(always)]
-    pub(super) fn first(self) -> Option<usize> {
-        if self.0 == 0 { None } else { Some(self.0.trailing_zeros() as usize / 8) }
-    }
-}
-
-impl Iterator for Slots {
-    type Item = usize;
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<usize> {
-        let slot = self.first()?;
-        self.0 &= self.0 - 1;
-        Some(slot)
-    }
-}
 
 /// A bin of a table, or an overflow block (which has the same form; of its control bits
 /// only `LINKED` and `OVERFLOW` are used, always together, and the lock of the bin that it hangs

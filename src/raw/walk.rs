@@ -73,7 +73,7 @@ struct Rest {
 }
 
 impl Rest {
-    const NONE: Rest = Rest { bin: NonNull::dangling(), slots: Header::EMPTY.used(), link: None };
+    const NONE: Rest = Rest { bin: NonNull::dangling(), slots: Slots::NONE, link: None };
 }
 
 // SAFETY: a cursor is the addresses of a table, of a bin and of a block, and some words; it derefs
