@@ -6,7 +6,7 @@ mod common;
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
-    ptr,
+    ptr, thread,
 };
 
 use binlock::HashMap;
@@ -94,4 +94,62 @@ fn writes_in_the_middle_of_an_allocation_of_another_do_not_hang() {
 #[test]
 fn writes_in_the_middle_of_an_allocation_of_another_do_not_tread_on_it() {
     write_in_the_middle(10_000);
+}
+
+/// The first write of a thread to a large map makes what that thread has of its own there.
+#[test]
+fn writes_in_the_middle_of_a_threads_first_write_do_not_tread_on_it() {
+    within(240, || {
+        let mut calls = 0;
+        loop {
+            calls += 1;
+            // Made by another thread, so that this one has nothing there yet.
+            let make = || {
+                let map = Map::with_capacity_and_hasher(10_000, Hashers::Good(1));
+                (0..KEYS).for_each(|key| drop(map.insert(key, key)));
+                map
+            };
+            let map = thread::spawn(make).join().unwrap();
+            MAP.set(&map);
+            CALLS_UNTIL_THEN.set(calls);
+            for key in KEYS..KEYS + 3 {
+                assert!(map.insert(key, key).is_none());
+            }
+            replace(&map, 3);
+            let all_were_made = CALLS_UNTIL_THEN.replace(0) != 0;
+            assert_eq!(map.len() as u64, KEYS + 3);
+            assert_eq!(map.pin().iter().count() as u64, KEYS + 3);
+            if all_were_made {
+                break;
+            }
+        }
+        // What the thread has of its own, and a node for each key.
+        assert!(calls > 4, "{calls}");
+    });
+}
+
+/// A map grows until its threads have something of their own.
+#[test]
+fn writes_in_the_middle_of_an_insertion_into_a_growing_map_do_not_tread_on_it() {
+    const MORE: u64 = 800;
+    within(240, || {
+        let mut calls = 0;
+        loop {
+            calls += 1;
+            let map = Map::with_hasher(Hashers::Good(1));
+            (0..KEYS).for_each(|key| drop(map.insert(key, key)));
+            MAP.set(&map);
+            CALLS_UNTIL_THEN.set(calls);
+            for key in KEYS..KEYS + MORE {
+                assert!(map.insert(key, key).is_none());
+            }
+            let all_were_made = CALLS_UNTIL_THEN.replace(0) != 0;
+            assert_eq!(map.len() as u64, KEYS + MORE);
+            assert!((0..KEYS + MORE).all(|key| map.contains_key(&key)));
+            if all_were_made {
+                break;
+            }
+        }
+        assert!(calls as u64 > MORE, "{calls}");
+    });
 }
