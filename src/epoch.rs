@@ -118,6 +118,10 @@ mod real {
     /// from `defer`.
     static RUN: AtomicUsize = AtomicUsize::new(0);
 
+    /// Flushes without an effect: enough for two thousand threads that have ended. They take some
+    /// tens of microseconds.
+    const IDLE: usize = 256;
+
     /// Runs everything that was deferred before, unless some thread is pinned meanwhile
     /// that may still see it. Says whether no thread is: then all have been unpinned that were
     /// pinned when this was called, and what they did happens before it returns.
@@ -127,11 +131,12 @@ mod real {
         // What is deferred is run in the order in which it was handed over, some of it
         // at each flush, and two epochs later at the earliest. A flush can move the epoch
         // by one. So some flushes after which nothing has been run mean that the epoch
-        // cannot be moved.
+        // cannot be moved, or that there is nothing in front of it but what threads have left
+        // that have ended: one bag each, and a flush goes through eight.
         // Release and acquire: another thread may run it, when it has seen the pins end.
         defer(&pin(), move || end.store(true, Ordering::Release));
         let mut idle = 0;
-        while idle < 8 && !done.load(Ordering::Acquire) {
+        while idle < IDLE && !done.load(Ordering::Acquire) {
             let before = RUN.load(Ordering::Relaxed);
             pin().flush();
             idle = if RUN.load(Ordering::Relaxed) == before { idle + 1 } else { 0 };

@@ -121,6 +121,29 @@ fn flush_drops_what_threads_have_left_that_are_gone() {
     });
 }
 
+/// Each thread that ends leaves something to the epochs as well.
+#[test]
+fn flush_drops_what_hundreds_of_threads_have_left_in_one_call() {
+    let _alone = alone();
+    within(240, || {
+        eventually(|| {
+            let ledger = &Ledger::new(800);
+            let map = &filled(ledger, 400);
+            let all_are_there = &Barrier::new(400);
+            thread::scope(|scope| {
+                for key in 0..400 {
+                    scope.spawn(move || {
+                        assert!(map.remove(&Probe(key)).is_some());
+                        all_are_there.wait();
+                    });
+                }
+            });
+            map.flush();
+            expect_alive(ledger, 0)
+        });
+    });
+}
+
 #[test]
 fn flush_drops_what_threads_have_left_that_wait_for_something_else() {
     let _alone = alone();

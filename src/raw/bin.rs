@@ -316,9 +316,12 @@ impl<'g> BinLock<'g> {
             let mut header = Header(block.header.load(Ordering::Relaxed));
             header.clear_tag(slot);
             block.header.store(header.0, Ordering::Release);
+            let is_empty = |(_, header): (&Bin, Header)| header.used().len() == 0;
+            // First those behind it: whoever empties one block after another, from the first on,
+            // is not to pass all that are empty again for each node.
+            let mut behind = Blocks { next: Some((block, header)), by: OVERFLOW };
             // SAFETY: the bin is locked, so its blocks stay.
-            let mut blocks = unsafe { self.blocks() }.skip(1);
-            if blocks.all(|(_, header)| header.used().len() == 0) {
+            if behind.all(is_empty) && unsafe { self.blocks() }.skip(1).all(is_empty) {
                 self.header.0 &= !OVERFLOW;
             }
         }

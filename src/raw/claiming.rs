@@ -391,16 +391,20 @@ impl<K, V> RawMap<K, V> {
     #[cold]
     pub(super) fn overtake(&self, place: &Place<'_>, new: Option<Word>, length: usize) -> bool {
         let address = place.address();
-        let mut waited = false;
+        let (mut waited, mut change) = (false, 0);
         // (A circle can dissolve, by a future's being dropped, and the same node be claimed by
         // somebody else before this: he is overtaken in place of the other, and told so.)
         let done = claims::overtaking(address, length, || {
             let Some(lock) = place.lock_found() else { return false };
             let was_present = !lock.word().is_reserved();
             waited = lock.settle(new);
-            self.count(isize::from(new.is_some()) - isize::from(was_present));
+            change = isize::from(new.is_some()) - isize::from(was_present);
             true
         });
+        // Afterwards: it can allocate, and an allocator that uses the map could meet a claim.
+        if change != 0 {
+            self.count(change);
+        }
         if waited {
             claims::wake(address);
         }
