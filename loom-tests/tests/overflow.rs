@@ -257,3 +257,18 @@ fn a_reader_finds_its_way_through_blocks_that_came_and_became_empty_and_are_used
         [&[Insert(NEW, 8), Remove(NEW), Remove(LAST), Insert(NEWER, 9)], &[Get(NEWER), Get(NEWER)]],
     );
 }
+
+#[test]
+fn a_reader_finds_a_key_beside_one_that_leaves_an_overflow_block() {
+    model(|| {
+        let map = filled(8);
+        let writer = spawn(&map, |map| {
+            // Pinned once: each pin is a fence, which would publish the insertion.
+            let pinned = map.pin();
+            pinned.insert(NEWER.into(), 9.into());
+            pinned.remove(&NEW);
+        });
+        assert!(matches!(Get(NEWER).run(&map), None | Some(9)));
+        writer.join().unwrap();
+    });
+}
