@@ -84,3 +84,30 @@ fn a_thread_that_pins_anew_sees_that_its_stripe_has_been_opened_meanwhile() {
         flusher.join().unwrap();
     });
 }
+
+#[test]
+fn threads_that_share_a_stripe_make_it_once() {
+    // The first thread, which fills the map, and the next have stripes of their own; the two after
+    // them share one, which is not there yet.
+    linearizable_within(1, || map_with(LARGE, &[]), [&[], &[Insert(A, 1)], &[Insert(B, 2)], &[]]);
+}
+
+#[test]
+fn what_is_retired_in_a_stripe_that_is_just_made_is_dropped() {
+    linearizable_within(
+        1,
+        || map_with(LARGE, &[(A, 1), (B, 2)]),
+        [&[], &[Replace(A, 3)], &[Replace(B, 4)], &[Flush]],
+    );
+}
+
+#[test]
+fn a_flush_meets_a_stripe_that_is_just_made() {
+    linearizable(|| map_with(LARGE, &[(A, 1)]), [&[Remove(A), Insert(B, 2)], &[Flush, Get(B)]]);
+}
+
+#[test]
+fn the_count_is_exact_where_the_stripes_come_while_others_count() {
+    // The reservation gives the map its stripes.
+    linearizable_within(1, || map_with(1, &[]), [&[Insert(A, 1)], &[Reserve(LARGE), Insert(B, 2)]]);
+}

@@ -75,3 +75,61 @@ fn three_writers_share_a_bin() {
         [&[Remove(A)], &[Insert(A, 2)], &[Insert(B, 3)]],
     );
 }
+
+#[test]
+fn a_removal_notices_that_its_key_was_removed_and_inserted_again() {
+    // The header is the same then.
+    linearizable(|| map_with(1, &[(A, 1)]), [&[Remove(A), Insert(A, 2)], &[Remove(A)]]);
+}
+
+#[test]
+fn a_replacement_notices_that_its_key_was_removed_and_inserted_again() {
+    linearizable(|| map_with(1, &[(A, 1)]), [&[Remove(A), Insert(A, 2)], &[Replace(A, 3)]]);
+}
+
+#[test]
+fn a_removal_notices_that_the_slot_went_to_a_key_of_the_same_hash() {
+    linearizable(|| map_with(1, &[(A, 1)]), [&[Remove(A), Insert(LIKE_A, 2)], &[Remove(A)]]);
+}
+
+#[test]
+fn a_replacement_notices_that_the_slot_went_to_a_key_of_the_same_hash() {
+    linearizable(|| map_with(1, &[(A, 1)]), [&[Remove(A), Insert(LIKE_A, 2)], &[Replace(A, 3)]]);
+}
+
+#[test]
+fn an_insertion_notices_that_the_slot_went_to_a_key_of_the_same_hash() {
+    linearizable(|| map_with(1, &[(A, 1)]), [&[Remove(A), Insert(LIKE_A, 2)], &[Insert(A, 3)]]);
+}
+
+#[test]
+fn an_insertion_is_right_where_another_key_has_come_and_gone() {
+    linearizable(|| map_with(1, &[]), [&[Insert(A, 2)], &[Insert(B, 3), Remove(B)]]);
+}
+
+#[test]
+fn an_insertion_notices_that_its_key_has_come_where_another_had_been() {
+    // Both headers that the other one may lock from have one tag, of different keys.
+    linearizable(|| map_with(1, &[(B, 1)]), [&[Remove(B), Insert(A, 2)], &[TryInsert(A, 3)]]);
+}
+
+#[test]
+fn two_insertions_of_a_key_behind_one_of_the_same_hash_meet() {
+    linearizable(|| map_with(1, &[(LIKE_A, 0)]), [&[Insert(A, 1)], &[TryInsert(A, 2)]]);
+}
+
+#[test]
+fn an_insertion_behind_a_key_of_the_same_hash_meets_a_removal() {
+    linearizable(
+        || map_with(1, &[(LIKE_A, 0), (A, 1)]),
+        [&[Remove(A), Insert(A, 2)], &[Insert(A, 3)]],
+    );
+}
+
+#[test]
+fn a_key_of_a_hash_that_others_have_is_removed_once() {
+    linearizable(
+        || map_with(1, &[(LIKE_A, 0), (A, 1)]),
+        [&[Remove(A)], &[Remove(LIKE_A), Remove(A)]],
+    );
+}
