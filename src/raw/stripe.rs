@@ -41,11 +41,12 @@ use super::{
     striped::Mine,
     word::Word,
 };
+#[cfg(not(loom))]
+use crate::sync::AtomicPtr;
 use crate::{
     epoch::Guard,
     sync::{
-        Arc, AtomicBool, AtomicIsize, AtomicPtr, AtomicUsize, Mutex, MutexGuard, Ordering,
-        const_unless_loom,
+        Arc, AtomicBool, AtomicIsize, AtomicUsize, Mutex, MutexGuard, Ordering, const_unless_loom,
     },
 };
 
