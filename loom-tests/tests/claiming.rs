@@ -501,8 +501,10 @@ fn a_claim_that_is_given_up_while_it_is_overtaken_leaves_what_is_there() {
             });
             let mut needing: Pin<Box<dyn Future<Output = _>>> = Box::pin(needing);
             let _ = Bell::new().poll(needing.as_mut()).is_ready();
+            loom::thread::yield_now();
             drop(needing);
         });
+        loom::thread::yield_now();
         // Goes ahead of who waits for this thread.
         assert!(matches!(Insert(A, 10).run(&map), None | Some(1)));
         drop(mine);
