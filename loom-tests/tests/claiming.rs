@@ -491,12 +491,14 @@ fn who_comes_to_wait_is_woken_though_a_neighbour_is_claimed_and_settled_meanwhil
 #[test]
 fn a_claim_that_is_given_up_while_it_is_overtaken_leaves_what_is_there() {
     model(|| {
-        let map = empty();
-        let mine = map.entry(C.into()).unwrap();
+        // Another claim of the bin, in its second slot, keeps the mark of those who wait.
+        let map = map_with(1, &[(LIKE_A, 1)]);
+        let mine = map.entry(B.into()).unwrap();
+        Remove(LIKE_A).run(&map);
         let other = spawn(&map, |map| {
             let needing = map.compute_if_absent_async(A.into(), |_| async {
                 // Refused if the other thread is waiting for this already.
-                let _ = map.compute_if_absent_async(C.into(), |_| pending()).await.map(drop);
+                let _ = map.compute_if_absent_async(B.into(), |_| pending()).await.map(drop);
                 1.into()
             });
             let mut needing: Pin<Box<dyn Future<Output = _>>> = Box::pin(needing);
