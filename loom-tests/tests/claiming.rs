@@ -471,9 +471,9 @@ fn who_comes_to_wait_is_woken_though_a_neighbour_is_claimed_and_settled_meanwhil
         Add(A, 1),
         ComputeNothing(A),
         Touch(A),
+        ComputeIfAbsent(NEW, 2),
+        Fail(NEW),
         ComputeIfAbsent(LIKE_A, 2),
-        Fail(LIKE_A),
-        Insert(LIKE_A, 2),
     ];
     for way in WAYS {
         model_within(1, move || {
@@ -509,6 +509,7 @@ fn a_claim_that_is_given_up_while_it_is_overtaken_leaves_what_is_there() {
         loom::thread::yield_now();
         // Goes ahead of who waits for this thread.
         assert!(matches!(Insert(A, 10).run(&map), None | Some(1)));
+        loom::thread::yield_now();
         drop(mine);
         other.join().unwrap();
         assert_eq!(settled_entries(&map), [(A, 10)].into());
