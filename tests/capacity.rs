@@ -55,6 +55,80 @@ fn a_map_grows_on_however_it_was_made_and_whatever_the_hasher() {
     }
 }
 
+/// A way to add an entry to a map.
+type Add = fn(&HashMap<u64, u64, Hashers>, u64);
+
+#[test]
+fn a_large_map_grows_about_when_it_is_full_by_whatever_way_its_entries_come() {
+    let ways: [Add; 5] = [
+        |map, key| drop(map.insert(key, key)),
+        |map, key| assert!(map.compute_if_absent(key, |key| *key).is_ok()),
+        |map, key| assert!(map.entry(key).and_then(|entry| entry.or_insert(key)).is_ok()),
+        // Others come and go meanwhile.
+        |map, key| {
+            map.insert(key, key);
+            map.insert(!key, key);
+            map.insert(!key - (1 << 40), key);
+            map.insert(!key - (1 << 41), key);
+            map.remove(&!key);
+            map.remove(&(!key - (1 << 40)));
+            map.remove(&(!key - (1 << 41)));
+        },
+        // By threads that come and go.
+        |map, key| {
+            std::thread::scope(|scope| {
+                (0..4).for_each(|i| {
+                    if key % 512 == i {
+                        scope
+                            .spawn(move || (0..128).for_each(|j| drop(map.insert(key + 4 * j, j))));
+                    }
+                });
+            });
+        },
+    ];
+    for (number, add) in ways.into_iter().enumerate() {
+        let map = HashMap::with_capacity_and_hasher(20_000, Hashers::Good(7));
+        let at_first = map.capacity();
+        let mut key = 0;
+        while map.capacity() == at_first && key < 40_000 {
+            add(&map, key);
+            key += 1;
+        }
+        let full = map.len();
+        assert!(full >= at_first * 49 / 50, "way {number} grows at {full} of {at_first}");
+        assert!(full <= at_first * 21 / 20, "way {number} grows at {full} of {at_first}");
+    }
+}
+
+#[test]
+fn a_large_map_grows_though_keys_come_in_groups_of_one_hash() {
+    // The last of each eight is the one that has no room in its bin, with one remainder of the count.
+    for before in 0..8 {
+        let map = HashMap::with_capacity_and_hasher(20_000, Hashers::Identity);
+        let at_first = map.capacity();
+        let key = |number: u64| Group { hash: number / 8, number };
+        (0..before).for_each(|i| drop(map.insert(key((1 << 50) + 8 * i), ())));
+        let full = (0..80_000).find(|&i| {
+            map.insert(key(i), ());
+            map.capacity() > at_first
+        });
+        assert!(full.is_some_and(|full| full < 2 * at_first as u64), "{full:?} of {at_first}");
+    }
+}
+
+/// A number whose hash it shares with some others.
+#[derive(PartialEq, Eq)]
+struct Group {
+    hash: u64,
+    number: u64,
+}
+
+impl std::hash::Hash for Group {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
 #[test]
 fn reserve_makes_room_for_so_many_more() {
     let map = HashMap::<usize, usize>::new();

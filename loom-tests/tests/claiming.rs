@@ -1,11 +1,11 @@
 //! A claim on a key, against whatever may happen to the key or to its bin meanwhile.
 #![cfg(loom)]
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, future::pending, pin::Pin, sync::Arc};
 
 use binlock::Entry;
 use binlock_loom_tests::{
-    Map, Name, Op, Op::*, entries, linearizable, linearizable_within, map_with, model,
+    Bell, Map, Name, Op, Op::*, entries, linearizable, linearizable_within, map_with, model,
     model_within, settled_entries, spawn,
 };
 
@@ -45,6 +45,18 @@ fn one() -> Arc<Map> {
 fn half_grown() -> Arc<Map> {
     let map = one();
     GROW.run(&map);
+    map
+}
+
+/// A key in the second slot of its bin.
+fn second() -> Arc<Map> {
+    map_with(1, &[(B, 1), (A, 1)])
+}
+
+/// The same, and the next key of the bin takes the first slot.
+fn second_of_two() -> Arc<Map> {
+    let map = second();
+    Remove(B).run(&map);
     map
 }
 
@@ -387,4 +399,119 @@ fn who_waits_is_woken_where_another_thread_moves_the_claim() {
 #[test]
 fn a_claim_is_taken_while_its_bin_is_moved() {
     linearizable(half_grown, [&[HELP], &[ComputeIfAbsent(C, 3), Add(A, 1)]]);
+}
+
+// The slot that a claim was put in.
+
+#[test]
+fn a_claim_is_settled_in_its_slot_or_where_growth_has_moved_it() {
+    linearizable_within(1, second, [&[Add(A, 1)], &[GROW, Get(A)]]);
+    linearizable_within(1, second_of_two, [&[ComputeIfAbsent(B, 2)], &[GROW, HELP, Get(B)]]);
+    linearizable_within(1, second, [&[ComputeNothing(A)], &[GROW, Get(B)]]);
+}
+
+#[test]
+fn a_claim_is_settled_though_another_node_is_in_such_a_slot_after_growth() {
+    model_within(1, || {
+        let map = second();
+        let entry = map.entry(A.into()).unwrap();
+        // Alone in its bin of the next table, until the other one follows.
+        let other = spawn(&map, |map| run(map, &[GROW, HELP, Insert(LIKE_A, 3), Get(LIKE_A)]));
+        assert_eq!(entry.insert(2.into()).unwrap().read(), 2);
+        other.join().unwrap();
+        assert_eq!(settled_entries(&map), [(A, 2), (B, 1), (LIKE_A, 3)].into());
+    });
+}
+
+#[test]
+fn a_claim_is_settled_though_another_claim_is_in_such_a_slot_after_growth() {
+    model_within(1, || {
+        let map = second();
+        let entry = map.entry(A.into()).unwrap();
+        run(&map, &[GROW, HELP]);
+        let other = spawn(&map, |map| ComputeIfAbsent(LIKE_A, 3).run(map));
+        assert_eq!(entry.insert(2.into()).unwrap().read(), 2);
+        assert_eq!(other.join().unwrap(), None);
+        assert_eq!(settled_entries(&map), [(A, 2), (B, 1), (LIKE_A, 3)].into());
+    });
+}
+
+#[test]
+fn a_claim_is_settled_though_another_node_is_in_such_a_slot_after_shrinking() {
+    model_within(1, || {
+        let map = large_and_empty();
+        let entry = map.entry(B.into()).unwrap();
+        // It comes behind this one.
+        Insert(A, 1).run(&map);
+        let other = spawn(&map, |map| Shrink.run(map));
+        assert_eq!(entry.insert(2.into()).unwrap().read(), 2);
+        other.join().unwrap();
+        assert_eq!(settled_entries(&map), [(A, 1), (B, 2)].into());
+    });
+}
+
+#[test]
+fn a_claim_is_settled_in_its_slot_before_or_after_a_clearing() {
+    linearizable(second, [&[ComputeNothing(A)], &[Clear]]);
+    linearizable_within(1, second, [&[Touch(A)], &[Clear, Insert(B, 2)]]);
+    linearizable_within(1, second, [&[Panic(A), Get(B)], &[Clear, Flush]]);
+    linearizable_within(1, second_of_two, [&[ComputeIfAbsent(B, 2)], &[Clear, Insert(A, 2)]]);
+}
+
+#[test]
+fn who_comes_to_wait_while_a_claim_is_settled_in_its_slot_is_woken() {
+    linearizable(second, [&[Add(A, 1)], &[Add(A, 2)]]);
+    linearizable(second, [&[ComputeNothing(A)], &[ComputeIfAbsent(A, 2)]]);
+    linearizable(second_of_two, [&[ComputeIfAbsent(B, 2)], &[Add(B, 3)]]);
+}
+
+#[test]
+fn who_comes_to_wait_is_woken_though_a_neighbour_is_claimed_and_settled_meanwhile() {
+    const WAYS: [Op; 6] = [
+        Add(A, 1),
+        ComputeNothing(A),
+        Touch(A),
+        ComputeIfAbsent(NEW, 2),
+        Fail(NEW),
+        ComputeIfAbsent(LIKE_A, 2),
+    ];
+    for way in WAYS {
+        model_within(1, move || {
+            let map = second();
+            let entry = map.entry(B.into()).unwrap();
+            let waiter = spawn(&map, |map| Add(B, 10).run(map));
+            way.run(&map);
+            drop(entry);
+            assert_eq!(waiter.join().unwrap(), Some(1));
+            assert_eq!(settled_entries(&map)[&B], 11);
+        });
+    }
+}
+
+#[test]
+fn a_claim_that_is_given_up_while_it_is_overtaken_leaves_what_is_there() {
+    model(|| {
+        // Another claim of the bin, in its second slot, keeps the mark of those who wait.
+        let map = map_with(1, &[(LIKE_A, 1)]);
+        let mine = map.entry(B.into()).unwrap();
+        Remove(LIKE_A).run(&map);
+        let other = spawn(&map, |map| {
+            let needing = map.compute_if_absent_async(A.into(), |_| async {
+                // Refused if the other thread is waiting for this already.
+                let _ = map.compute_if_absent_async(B.into(), |_| pending()).await.map(drop);
+                1.into()
+            });
+            let mut needing: Pin<Box<dyn Future<Output = _>>> = Box::pin(needing);
+            let _ = Bell::new().poll(needing.as_mut()).is_ready();
+            loom::thread::yield_now();
+            drop(needing);
+        });
+        loom::thread::yield_now();
+        // Goes ahead of who waits for this thread.
+        assert!(matches!(Insert(A, 10).run(&map), None | Some(1)));
+        loom::thread::yield_now();
+        drop(mine);
+        other.join().unwrap();
+        assert_eq!(settled_entries(&map), [(A, 10)].into());
+    });
 }

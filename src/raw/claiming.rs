@@ -52,9 +52,9 @@ impl<K: Eq, V> Claim<'_, K, V> {
         let bin = table.bin_for(self.hash);
         let header = bin.header();
         match self.look(bin, header, |k| key.as_ref() == Some(k), pins.guard()) {
-            Look::Present(found) => return Taken::Present(Node::of(found.word)),
+            Look::Present(found) => Taken::Present(Node::of(found.word)),
             Look::Absent if self.reserve_usually(bin, header, key, table, &mine, pins.guard()) => {
-                return Taken::Claimed;
+                Taken::Claimed
             }
             _ => self.take_absent_anyhow(key, table, pins),
         }
