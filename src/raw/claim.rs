@@ -48,7 +48,7 @@ pub(crate) struct Claim<'map, K, V, H: Holder = ThreadHolder> {
     /// The node: covered, or reserved. This is its word when it is no part of a claim.
     pub(super) node: Word,
     pub(super) kind: Kind,
-    /// The slot of its bin where it was put, if it was not in an overflow block: a hint.
+    /// The slot where it was put in a usual bin (see there), which is a hint.
     pub(super) slot: usize,
     pub(super) holder: H,
 }

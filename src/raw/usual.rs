@@ -1,5 +1,6 @@
-//! Inserting, replacing, removing and claiming in a bin as almost all are: neither locked nor forwarded, with
-//! room for what is inserted, and with what is replaced or removed in the bin itself.
+//! Inserting, replacing, removing and claiming in a bin as almost all are: neither locked nor
+//! forwarded, with room for what is inserted, and with what is replaced, removed or claimed in the
+//! bin itself.
 //!
 //! What `write` and `claiming` do in any bin, this does with less: one look at the header, and one
 //! exchange that locks the bin if its header is still the same. Whatever else is the case is left to
