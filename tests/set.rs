@@ -146,7 +146,8 @@ fn of_many_threads_that_insert_a_key_one_is_told_that_it_was_new() {
                     let mut seen: Vec<_> = pinned.iter().copied().collect();
                     seen.sort();
                     seen.dedup();
-                    assert!(seen.len() <= set.len());
+                    // An insertion is to be seen before it is counted, by each of the six.
+                    assert!(seen.len() <= set.len() + 6);
                 },
             );
             assert_eq!((news.load(Ordering::Relaxed), set.len()), (500, 500));
