@@ -90,7 +90,7 @@ const NUMBERS: u64 = 21;
 fn one_thread_finds_what_it_has_put_in_whatever_has_been_emptied() {
     counting_blocks(120, || {
         for (hasher, key) in crowds() {
-            for seed in 0..40 {
+            for seed in 0..15 {
                 let mut random = Random::new(seed);
                 let mut map = Map::with_hasher(hasher);
                 let mut model = BTreeMap::new();
@@ -394,7 +394,7 @@ fn all_is_cleared_and_filled_again_by_threads_that_meet() {
                 let map = HashMap::with_hasher(hasher);
                 together(4, |i| {
                     let mut random = Random::new(i as u64);
-                    for step in 0..20_000 {
+                    for step in 0..8_000 {
                         match random.below(40) {
                             0 => map.clear(),
                             1 => map.shrink_to_fit(),
