@@ -328,7 +328,7 @@ impl<'g> Place<'g> {
         // SAFETY: the guard that `self` was made under keeps blocks from being freed.
         for (block, header) in unsafe { lock.blocks() } {
             for slot in header.matches(self.tag) {
-                // `matches` can err on a vacant slot.
+                // `matches` can err on some machines.
                 let word = block.word(slot);
                 if header.tag(slot) == self.tag && !compared.any(|w| w == word) {
                     // Nodes keep their order, so it is not one of the earlier ones.

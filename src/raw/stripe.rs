@@ -270,6 +270,7 @@ impl Stripe {
 
     /// One sealed batch less may be freed.
     pub(super) fn take_passed(&self) {
+        // Acquire: as in `passed`.
         #[cfg(not(loom))]
         let passed = self.passed.load(Ordering::Acquire);
         // SAFETY: as in `passed`.
@@ -287,6 +288,7 @@ impl Stripe {
     /// Whether a sealed batch may be freed: what every write asks first.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
+        // Acquire: as in `passed`.
         #[cfg(not(loom))]
         // SAFETY: null, or as in `passed`.
         match unsafe { self.passed.load(Ordering::Acquire).as_ref() } {
