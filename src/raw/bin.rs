@@ -263,7 +263,7 @@ impl<'g> BinLock<'g> {
     /// Puts a word into a vacant slot of the bin itself.
     #[inline(always)]
     pub(super) fn fill(&mut self, slot: usize, tag: u8, word: Word) {
-        place::put(self.bin, &mut self.header, LOCKED, slot, tag, word);
+        place::put_vacated(self.bin, &mut self.header, LOCKED, slot, tag, word);
     }
 
     /// Replaces the word in a slot by one for the same hash.
@@ -305,13 +305,20 @@ impl<'g> BinLock<'g> {
         self.header.is_waited()
     }
 
+    /// Empties a slot of the bin itself.
+    #[inline(always)]
+    pub(super) fn vacate_own(&mut self, slot: usize) {
+        self.bin.set_word(slot, Word::VACANT);
+        self.header.clear_tag(slot);
+    }
+
     /// Empties a slot of this bin, or of one of its blocks.
     #[inline]
     pub(super) fn vacate(&mut self, block: &Bin, slot: usize) {
-        block.set_word(slot, Word::VACANT);
         if std::ptr::eq(block, self.bin) {
-            self.header.clear_tag(slot);
+            self.vacate_own(slot);
         } else {
+            block.set_word(slot, Word::VACANT);
             // Relaxed: only the lock's holder writes to the block's header.
             let mut header = Header(block.header.load(Ordering::Relaxed));
             header.clear_tag(slot);

@@ -53,7 +53,7 @@ impl<K: Eq, V> Claim<'_, K, V> {
         let header = bin.header();
         match self.look(bin, header, |k| key.as_ref() == Some(k), pins.guard()) {
             Look::Present(found) => Taken::Present(Node::of(found.word)),
-            Look::Absent if self.reserve_usually(bin, header, key, table, &mine, pins.guard()) => {
+            Look::Absent if self.reserve_usually(bin, header, key, table, mine, pins.guard()) => {
                 Taken::Claimed
             }
             _ => self.take_absent_anyhow(key, table, pins),
@@ -97,7 +97,7 @@ impl<K: Eq, V> Claim<'_, K, V> {
         let header = bin.header();
         let done = match self.look(bin, header, |k| key.as_ref() == Some(k), guard) {
             Look::Present(found) => self.cover_usually(bin, header, found),
-            Look::Absent => self.reserve_usually(bin, header, key, table, &mine, guard),
+            Look::Absent => self.reserve_usually(bin, header, key, table, mine, guard),
             Look::Unusual => false,
         };
         if done { Ok(()) } else { self.take_any_anyhow(key, table, pins) }
@@ -230,7 +230,7 @@ impl<K, V, H: Holder> Claim<'_, K, V, H> {
         header: Header,
         key: &mut Option<K>,
         table: Table,
-        mine: &Mine<'_, Stripe>,
+        mine: Mine<'_, Stripe>,
         guard: &Guard,
     ) -> bool {
         debug_assert!(self.kind == Kind::Nothing);

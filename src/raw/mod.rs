@@ -19,10 +19,12 @@ mod many;
 mod node;
 #[cfg(not(any(loom, shuttle)))]
 mod numbers;
+mod open;
 mod panicked;
 mod prefetch;
 mod retire;
 mod search;
+mod share;
 mod stripe;
 mod striped;
 mod table;
@@ -109,11 +111,11 @@ impl<K, V> RawMap<K, V> {
 
     #[inline]
     fn count(&self, change: isize) {
-        self.count_in(&self.garbage.stripes.mine(), change);
+        self.count_in(self.garbage.stripes.mine(), change);
     }
 
     #[inline]
-    fn count_in(&self, mine: &Mine<'_, Stripe>, change: isize) {
+    fn count_in(&self, mine: Mine<'_, Stripe>, change: isize) {
         if mine.add_to_count(change) {
             self.garbage.stripes.spread_out();
         }

@@ -65,9 +65,9 @@ impl<K, V> Node<K, V> {
     ) -> Word {
         // SAFETY: passed on; the memory has room for a value.
         unsafe {
-            let word = Self::make_reserved(hash, key, bits, spare);
-            Self::value_of(word).copy_from_nonoverlapping(value, 1);
-            word
+            Self::make_with(hash, key, bits, spare, |node| {
+                (&raw mut (*node).value).copy_from_nonoverlapping(value, 1);
+            })
         }
     }
 
@@ -83,32 +83,72 @@ impl<K, V> Node<K, V> {
     /// As there.
     #[inline]
     pub(super) unsafe fn make_reserved(hash: u64, key: &K, bits: u32, spare: Option<Word>) -> Word {
-        let wide = !PACKED || bits < PACKED_FROM;
-        let node = match spare {
-            Some(spare) if spare.is_wide() == wide => Self::of(spare).as_ptr(),
-            _ => {
-                if let Some(spare) = spare {
-                    // SAFETY: the caller's promise.
-                    unsafe { Self::dealloc(spare) };
-                }
-                Self::alloc(wide)
-            }
-        };
-        // SAFETY: the memory has room for a node at `node`, and, if it is for a wide one,
-        // for eight bytes in front of it, which are aligned as the node is.
-        unsafe {
-            (&raw mut (*node).key).copy_from_nonoverlapping(key, 1);
-            if wide {
+        // SAFETY: passed on.
+        unsafe { Self::make_with(hash, key, bits, spare, |_| ()) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Node::make`].
+    #[inline(always)]
+    unsafe fn make_with(
+        hash: u64,
+        key: &K,
+        bits: u32,
+        spare: Option<Word>,
+        rest: impl FnOnce(*mut Node<K, V>),
+    ) -> Word {
+        // (Two branches that differ in little: in large maps it is always the first, and there
+        // each instruction counts.)
+        if Self::is_narrow_in(bits) {
+            let node = match spare {
+                Some(spare) if !spare.is_wide() => Self::of(spare).as_ptr(),
+                // SAFETY: passed on.
+                spare => unsafe { Self::alloc_instead_of(spare, false) },
+            };
+            // SAFETY: the memory has room for a node.
+            unsafe { (&raw mut (*node).key).copy_from_nonoverlapping(key, 1) };
+            rest(node);
+            Word::narrow(node.cast(), hash)
+        } else {
+            let node = match spare {
+                Some(spare) if spare.is_wide() => Self::of(spare).as_ptr(),
+                // SAFETY: passed on.
+                spare => unsafe { Self::alloc_instead_of(spare, true) },
+            };
+            // SAFETY: the memory has room for a node, and for eight bytes in front of it, which
+            // are aligned as the node is.
+            unsafe {
+                (&raw mut (*node).key).copy_from_nonoverlapping(key, 1);
                 node.cast::<u64>().sub(1).write(hash);
-                Word::wide(node.cast(), hash)
-            } else {
-                Word::narrow(node.cast(), hash)
             }
+            rest(node);
+            Word::wide(node.cast(), hash)
         }
     }
 
-    /// Memory for a node: where the node itself is to be.
+    /// Whether nodes that are made for a table of `2^bits` bins go without their hash.
+    #[inline(always)]
+    pub(super) fn is_narrow_in(bits: u32) -> bool {
+        PACKED && bits >= PACKED_FROM
+    }
+
+    /// Memory for a node, where there is none, or where the table was smaller when it was one.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Node::make`].
     #[inline(never)]
+    unsafe fn alloc_instead_of(spare: Option<Word>, wide: bool) -> *mut Node<K, V> {
+        if let Some(spare) = spare {
+            // SAFETY: the caller's promise.
+            unsafe { Self::dealloc(spare) };
+        }
+        Self::alloc(wide)
+    }
+
+    /// Memory for a node: where the node itself is to be.
+    #[inline]
     fn alloc(wide: bool) -> *mut Node<K, V> {
         let layout = if wide { Self::WIDE } else { Self::NARROW };
         // SAFETY: neither layout is of size zero.

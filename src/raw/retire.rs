@@ -31,9 +31,11 @@ use std::{cell::Cell, collections::LinkedList, mem, ptr};
 use super::{
     bin::Bin,
     node::Node,
+    open::Open,
     panicked::Panicked,
-    stripe::{KEEPS_SPARE, Revoked, Stripe},
-    striped::{Mine, Striped},
+    share::Share,
+    stripe::{Bias, KEEPS_SPARE, Stripe},
+    striped::Striped,
     table::Table,
     word::Word,
 };
@@ -102,7 +104,7 @@ pub(super) struct Garbage {
 impl Garbage {
     const_unless_loom! {
         pub(super) const fn new() -> Garbage {
-            Garbage { stripes: Striped::new(Stripe::new()) }
+            Garbage { stripes: Striped::new(Stripe::new(false)) }
         }
     }
 
@@ -110,37 +112,76 @@ impl Garbage {
     /// that has been preempted there: it goes to another stripe.
     #[inline]
     pub(super) fn retire(&self, piece: Retired, guard: &Guard) {
-        self.retire_at(&self.stripes.mine(), piece, guard);
+        let mine = self.stripes.mine();
+        mine.either(
+            guard,
+            piece,
+            |mine, piece| self.retire_by(mine, piece, guard),
+            |mine, piece| self.retire_by(mine, piece, guard),
+        );
     }
 
-    /// The same where it is known which stripe that is.
-    #[inline]
-    pub(super) fn retire_at(&self, mine: &Mine<'_, Stripe>, piece: Retired, guard: &Guard) {
-        let Some(mut open) = mine.try_open(guard) else {
-            return self.retire_elsewhere(piece, guard);
-        };
-        let full = open.retire(piece);
-        drop(open);
-        if full {
-            self.seal_full(guard);
+    /// The same where it is known how to use the thread's stripe.
+    #[inline(always)]
+    pub(super) fn retire_by(&self, share: impl Share, piece: Retired, guard: &Guard) {
+        if let Err(piece) = share.retire(piece) {
+            self.retire_slowly(piece, guard);
         }
     }
 
+    /// The same where there is no room, or another thread.
     #[cold]
-    fn retire_elsewhere(&self, piece: Retired, guard: &Guard) {
+    #[inline(never)]
+    fn retire_slowly(&self, piece: Retired, guard: &Guard) {
+        let mine = self.stripes.mine();
+        let Err(mut piece) = self.retire_making_room(piece, guard, |f| mine.open(guard, f)) else {
+            return;
+        };
         self.stripes.spread_out();
         for stripe in self.stripes.shared() {
-            if let Some(mut open) = stripe.open_shared() {
-                let pieces = if open.retire(piece) { open.take_batch() } else { Vec::new() };
-                drop(open);
-                if !pieces.is_empty() {
-                    self.seal(Batch { pieces, table: None }, guard);
-                }
-                return;
+            let open = |f: &mut dyn FnMut(&mut Open)| Some(f(&mut *stripe.open_shared()?));
+            match self.retire_making_room(piece, guard, open) {
+                Ok(()) => return,
+                Err(back) => piece = back,
             }
         }
         // All are busy: more threads are here at once than the machine has cores.
-        self.seal(Batch { pieces: vec![piece], table: None }, guard);
+        self.seal_pieces(vec![piece], guard);
+    }
+
+    /// Adds a piece to a batch, for which there is made room. Gives it back if another thread is
+    /// there: then the stripe does not `open`.
+    fn retire_making_room(
+        &self,
+        piece: Retired,
+        guard: &Guard,
+        open: impl Fn(&mut dyn FnMut(&mut Open)) -> Option<()>,
+    ) -> Result<(), Retired> {
+        let mut piece = Some(piece);
+        while piece.is_some() {
+            let mut larger = 0;
+            if open(&mut |open| larger = open.larger()).is_none() {
+                break;
+            }
+            // Made and dropped while the stripe is not open. Meanwhile others may be there, and
+            // this thread, too, from within its allocator: hence the loop.
+            let mut larger = Vec::with_capacity(larger);
+            let mut replaced = [Vec::new(), Vec::new()];
+            let retire = &mut |open: &mut Open| {
+                replaced[0] = open.make_room(mem::take(&mut larger));
+                piece = piece.take().and_then(|piece| open.retire(piece).err());
+                if open.is_full() {
+                    replaced[1] = open.take_batch();
+                }
+            };
+            if open(retire).is_none() {
+                break;
+            }
+            for pieces in replaced {
+                self.seal_pieces(pieces, guard);
+            }
+        }
+        piece.map_or(Ok(()), Err)
     }
 
     /// Hands over a table at once: it is large, and insertions, which are what follows
@@ -149,14 +190,9 @@ impl Garbage {
         self.seal(Batch { pieces: Vec::new(), table: Some(table) }, guard);
     }
 
-    /// Seals the open batch of the thread's stripe if it is full. If another thread is there
-    /// just now, that one will find it full, too.
-    #[cold]
-    pub(super) fn seal_full(&self, guard: &Guard) {
-        let Some(mut open) = self.stripes.mine().try_open(guard) else { return };
-        if open.is_full() {
-            let pieces = open.take_batch();
-            drop(open);
+    /// Hands pieces to the epochs, if there are some.
+    fn seal_pieces(&self, pieces: Vec<Retired>, guard: &Guard) {
+        if !pieces.is_empty() {
             self.seal(Batch { pieces, table: None }, guard);
         }
     }
@@ -236,10 +272,11 @@ impl Garbage {
         let (mut emptied, panicked) = unsafe { free::<K, V>(batch) };
         if KEEPS_SPARE && size_of::<Node<K, V>>() <= SPARE_SIZE {
             let mine = self.stripes.mine();
-            if let Some(mut open) = mine.try_open(guard) {
-                open.keep(&mut emptied);
-                drop(open);
-                mine.has_spare.store(true, Ordering::Relaxed);
+            if let Some(room) = mine.open(guard, |open| open.room_to_keep()) {
+                // Made and dropped while the stripe is not open.
+                let mut room = Vec::with_capacity(room);
+                mine.open(guard, |open| open.keep(&mut emptied, &mut room));
+                mine.set_has_spare(true);
             }
         }
         // SAFETY: emptied by `free`, and not among those that were kept.
@@ -273,18 +310,18 @@ impl Garbage {
 
     /// Seals the open batches that this thread can get at, and takes the bias from the stripes
     /// of all others, so that it can get at theirs when the epochs have passed.
-    fn seal_own_and_shared(&self) -> Vec<(&Stripe, Revoked)> {
+    fn seal_own_and_shared(&self) -> Vec<(&Stripe, Bias)> {
         let guard = epoch::pin();
         let mine = self.stripes.mine();
-        let own = mine.is_own.then(|| mine.try_open(&guard)).flatten();
-        let shared = self.stripes.shared().filter_map(Stripe::open_shared);
+        if mine.is_own() {
+            let pieces = mine.open(&guard, |open| open.take_batch());
+            self.seal_pieces(pieces.unwrap_or_default(), &guard);
+        }
         // A thread that is just filling a batch will seal it in its own time.
-        for mut open in own.into_iter().chain(shared) {
+        for mut open in self.stripes.shared().filter_map(Stripe::open_shared) {
             let pieces = open.take_batch();
             drop(open);
-            if !pieces.is_empty() {
-                self.seal(Batch { pieces, table: None }, &guard);
-            }
+            self.seal_pieces(pieces, &guard);
         }
         let others = self.stripes.own().filter(|stripe| !ptr::eq(*stripe, mine.stripe()));
         others.map(|stripe| (stripe, stripe.revoke())).collect()
@@ -292,17 +329,15 @@ impl Garbage {
 
     /// Seals what others have left, whose stripes were revoked before the epochs passed. Says
     /// whether there was anything.
-    fn seal_revoked(&self, revoked: Vec<(&Stripe, Revoked)>) -> bool {
+    fn seal_revoked(&self, revoked: Vec<(&Stripe, Bias)>) -> bool {
         let mut found = false;
         for (stripe, revoked) in revoked {
             // SAFETY: the epochs have passed.
             let Some(mut open) = (unsafe { stripe.open_revoked(revoked) }) else { continue };
             let pieces = open.take_batch();
             drop(open);
-            if !pieces.is_empty() {
-                self.seal(Batch { pieces, table: None }, &epoch::pin());
-                found = true;
-            }
+            found |= !pieces.is_empty();
+            self.seal_pieces(pieces, &epoch::pin());
         }
         found
     }
@@ -397,7 +432,7 @@ unsafe fn free<K, V>(batch: Batch) -> (Vec<Word>, Panicked) {
     }
     // (In place, as the allocation is the same.)
     let mut words: Vec<Word> = batch.pieces.into_iter().map(|Retired(word)| word).collect();
-    if !mem::needs_drop::<Node<K, V>>() && !words.iter().any(|word| word.is_special()) {
+    if !mem::needs_drop::<Node<K, V>>() && !Word::any_is_special(&words) {
         return (words, panicked);
     }
     let (mut next, mut emptied) = (0, 0);

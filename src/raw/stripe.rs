@@ -24,48 +24,26 @@
 
 #[cfg(not(loom))]
 use std::cell::UnsafeCell;
-use std::{
-    cell::Cell,
-    collections::LinkedList,
-    marker::PhantomData,
-    mem,
-    ops::{Deref, DerefMut},
-    sync::TryLockError,
-};
+use std::{collections::LinkedList, sync::TryLockError};
 
 #[cfg(loom)]
 use loom::cell::UnsafeCell;
 
-use super::{
-    retire::{Retired, Sealed},
-    striped::Mine,
-    word::Word,
-};
+use super::{open::Open, retire::Sealed, share::OpenLock, striped::Make};
 #[cfg(not(loom))]
 use crate::sync::AtomicPtr;
-use crate::{
-    epoch::Guard,
-    sync::{
-        Arc, AtomicBool, AtomicIsize, AtomicUsize, Mutex, MutexGuard, Ordering, const_unless_loom,
-    },
+use crate::sync::{
+    Arc, AtomicBool, AtomicIsize, AtomicUsize, Mutex, MutexGuard, Ordering, const_unless_loom,
 };
 
-/// So many pieces make a batch that is sealed. Handing a batch to the epochs costs
-/// about as much as ten replacements; garbage lives for two or three more batches.
-#[cfg(not(any(loom, shuttle)))]
-const BATCH: usize = 128;
-#[cfg(shuttle)]
-const BATCH: usize = 4;
-#[cfg(loom)]
-const BATCH: usize = 1;
-
-/// A stripe keeps the memory of so many nodes for insertions to come. Replacing values
-/// goes round in circles with that, in memory that is still in the cache, instead of
-/// through an allocator that has to find each node's page.
-const SPARE: usize = 2 * BATCH;
 /// With `--cfg binlock_no_spare` nothing is kept, so that sanitizers see every node being
 /// freed.
 pub(super) const KEEPS_SPARE: bool = cfg!(not(any(loom, binlock_no_spare)));
+
+/// What stripes have instead of a count of batches that may be freed before they seal any. (A null
+/// pointer would be one comparison more for every write.) Nobody writes to it.
+#[cfg(not(loom))]
+static NONE: AtomicUsize = AtomicUsize::new(0);
 
 /// What each stripe of a map has.
 pub(super) struct Stripe {
@@ -73,17 +51,16 @@ pub(super) struct Stripe {
     count: AtomicIsize,
     /// Claims on absent keys that are in overflow blocks.
     pub(super) crowding: AtomicIsize,
-    /// Even: a thread that has the stripe of its own opens it without the lock. Odd: it has
-    /// been revoked.
+    /// Even: the thread that has the stripe of its own opens it without the lock. Odd: it has
+    /// been revoked, or the stripe is nobody's own.
     bias: AtomicUsize,
-    /// Whether the thread whose own the stripe is has it open by that right. Nobody else
-    /// looks at it: it is for a thread that comes here again from within its allocator.
-    is_open: AtomicBool,
+    /// Whether no other thread that is alive uses it as its own.
+    is_own: bool,
     /// Whether some thread has the lock.
     locked: AtomicBool,
-    /// Whether there is spare memory; a hint.
-    pub(super) has_spare: AtomicBool,
-    /// How many of the sealed batches may be freed: null, or from an `Arc` that is shared with
+    /// Whether there is spare memory: a hint for those who would need the lock to see.
+    has_spare: AtomicBool,
+    /// How many of the sealed batches may be freed: `NONE`, or from an `Arc` that is shared with
     /// what is deferred, which can outlive the map.
     #[cfg(not(loom))]
     passed: AtomicPtr<AtomicUsize>,
@@ -103,33 +80,34 @@ unsafe impl Send for Stripe {}
 // SAFETY: as above.
 unsafe impl Sync for Stripe {}
 
-/// The part of a stripe that has to be opened.
-pub(super) struct Open {
-    /// Garbage that has not been handed to the epochs yet.
-    batch: Vec<Retired>,
-    /// Nodes without content.
-    spare: Vec<Word>,
-}
+/// Whether a stripe may be opened without its lock, and since when.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bias(usize);
 
-/// The number of a revoked bias.
-#[derive(Clone, Copy)]
-pub(super) struct Revoked(usize);
+impl Bias {
+    /// Whether not even the thread whose own the stripe is may.
+    #[inline(always)]
+    pub(super) fn is_revoked(self) -> bool {
+        self.0 & 1 != 0
+    }
+}
 
 impl Stripe {
     const_unless_loom! {
-        pub(super) const fn new() -> Stripe {
+        /// `is_own` is whether it is going to be some thread's own.
+        pub(super) const fn new(is_own: bool) -> Stripe {
             Stripe {
                 count: AtomicIsize::new(0),
                 crowding: AtomicIsize::new(0),
-                bias: AtomicUsize::new(0),
-                is_open: AtomicBool::new(false),
+                bias: AtomicUsize::new(if is_own { 0 } else { 1 }),
+                is_own,
                 locked: AtomicBool::new(false),
                 has_spare: AtomicBool::new(false),
                 #[cfg(not(loom))]
-                passed: AtomicPtr::new(std::ptr::null_mut()),
+                passed: AtomicPtr::new((&raw const NONE).cast_mut()),
                 #[cfg(loom)]
                 passed: Arc::new(AtomicUsize::new(0)),
-                open: UnsafeCell::new(Open { batch: Vec::new(), spare: Vec::new() }),
+                open: UnsafeCell::new(Open::new()),
                 sealed: Mutex::new(LinkedList::new()),
             }
         }
@@ -147,9 +125,66 @@ impl Stripe {
         self.crowding.store(0, Ordering::Relaxed);
     }
 
+    /// Whether no other thread that is alive uses it as its own, but the caller if it is his.
+    #[inline(always)]
+    pub(super) fn is_own(&self) -> bool {
+        self.is_own
+    }
+
+    /// To be looked at by a thread that is pinned, and as long as it is.
+    #[inline(always)]
+    pub(super) fn bias(&self) -> Bias {
+        // Relaxed: whoever made it even has been this thread, or one whose number this thread
+        // has got since. If it has been revoked since it was read, those who did that wait for
+        // the end of this pin.
+        Bias(self.bias.load(Ordering::Relaxed))
+    }
+
+    /// What has to be opened.
+    #[inline(always)]
+    pub(super) fn cell(&self) -> &UnsafeCell<Open> {
+        &self.open
+    }
+
+    /// Adds to the count of the thread's own stripe.
+    #[inline(always)]
+    pub(super) fn add_alone(&self, change: isize) {
+        debug_assert!(self.is_own);
+        // Relaxed: see `count`. Nobody else writes to it, so nothing is lost.
+        let sum = self.count.load(Ordering::Relaxed).wrapping_add(change);
+        self.count.store(sum, Ordering::Relaxed);
+    }
+
+    /// Adds to the count of a stripe that is nobody's own; says whether another thread has been
+    /// met there.
+    pub(super) fn add_among_others(&self, change: isize) -> bool {
+        debug_assert!(!self.is_own);
+        // Relaxed, all: see `count`. An exchange instead of an addition, to notice when threads
+        // meet here.
+        let seen = self.count.load(Ordering::Relaxed);
+        let sum = seen.wrapping_add(change);
+        let exchanged =
+            self.count.compare_exchange(seen, sum, Ordering::Relaxed, Ordering::Relaxed);
+        if exchanged.is_err() {
+            self.count.fetch_add(change, Ordering::Relaxed);
+        }
+        exchanged.is_err()
+    }
+
+    /// Whether it is worth while to open the stripe for spare memory; a hint.
+    #[inline]
+    pub(super) fn may_have_spare(&self) -> bool {
+        // Relaxed, here and below: a hint.
+        self.has_spare.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_has_spare(&self, has_spare: bool) {
+        self.has_spare.store(has_spare, Ordering::Relaxed);
+    }
+
     /// Takes the bias away from the thread that has the stripe of its own. The stripe can be
     /// opened by [`Stripe::open_revoked`] when the epochs have passed.
-    pub(super) fn revoke(&self) -> Revoked {
+    pub(super) fn revoke(&self) -> Bias {
         // Relaxed, both: what is deferred after this comes after a fence, as every pin does, so
         // that a later pin sees no older number than this.
         let before = self.bias.load(Ordering::Relaxed);
@@ -158,9 +193,9 @@ impl Stripe {
             // will be found to be another one. (Writing it once more would be right as well, but
             // loom lets the thread's own store of the next number come in front of that:
             // tokio-rs/loom#282.)
-            return Revoked(before);
+            return Bias(before);
         }
-        Revoked(self.bias.fetch_or(1, Ordering::Relaxed) | 1)
+        Bias(self.bias.fetch_or(1, Ordering::Relaxed) | 1)
     }
 
     /// Opens a stripe whose bias has been revoked, unless its thread has been here since, or
@@ -170,7 +205,7 @@ impl Stripe {
     ///
     /// All threads that were pinned when it was revoked have been unpinned since, and that
     /// happened before this.
-    pub(super) unsafe fn open_revoked(&self, revoked: Revoked) -> Option<OpenLock<'_>> {
+    pub(super) unsafe fn open_revoked(&self, revoked: Bias) -> Option<OpenLock<'_>> {
         if !self.try_lock() {
             return None;
         }
@@ -179,33 +214,33 @@ impl Stripe {
             self.unlock();
             return None;
         }
-        Some(OpenLock::new(self, &self.locked))
+        Some(OpenLock::new(self))
     }
 
     /// Opens the stripe of somebody who has it alone.
     pub(super) fn open_exclusively(&mut self) -> OpenLock<'_> {
-        self.is_open.store(true, Ordering::Relaxed);
-        OpenLock::new(self, &self.is_open)
+        self.locked.store(true, Ordering::Relaxed);
+        OpenLock::new(self)
     }
 
     /// Opens a stripe that is nobody's own, unless somebody is here just now.
     #[inline]
     pub(super) fn open_shared(&self) -> Option<OpenLock<'_>> {
-        self.try_lock().then(|| OpenLock::new(self, &self.locked))
+        debug_assert!(!self.is_own);
+        self.try_lock().then(|| OpenLock::new(self))
     }
 
-    /// Opens this thread's own stripe, whose bias has been revoked, and gets that back.
+    /// Gets the bias of this thread's own stripe back, unless somebody is here just now.
     #[cold]
-    fn bias_again(&self, revoked: usize) -> Option<OpenLock<'_>> {
+    pub(super) fn bias_again(&self, revoked: Bias) -> bool {
         if !self.try_lock() {
-            return None;
+            return false;
         }
-        // Relaxed, both: who has revoked it looks under the lock, and the rest is this thread's
-        // alone. The number is still the one that was read: it is odd, so nobody else changes it.
-        self.bias.store(revoked.wrapping_add(1), Ordering::Relaxed);
-        self.is_open.store(true, Ordering::Relaxed);
+        // Relaxed: who has revoked it looks under the lock, and the rest is this thread's alone.
+        // The number is still the one that was read: it is odd, so nobody else changes it.
+        self.bias.store(revoked.0.wrapping_add(1), Ordering::Relaxed);
         self.unlock();
-        Some(OpenLock::new(self, &self.is_open))
+        true
     }
 
     #[inline]
@@ -214,7 +249,8 @@ impl Stripe {
         !self.locked.swap(true, Ordering::Acquire)
     }
 
-    fn unlock(&self) {
+    pub(super) fn unlock(&self) {
+        // Release: for the next one who takes the lock.
         self.locked.store(false, Ordering::Release);
     }
 
@@ -239,10 +275,10 @@ impl Stripe {
     pub(super) fn passed(&self) -> Arc<AtomicUsize> {
         // Acquire, both: what is in the `Arc` is visible. Release: publishes it.
         let mut passed = self.passed.load(Ordering::Acquire).cast_const();
-        if passed.is_null() {
+        if std::ptr::eq(passed, &NONE) {
             let new = Arc::into_raw(Arc::<AtomicUsize>::default());
             match self.passed.compare_exchange(
-                std::ptr::null_mut(),
+                passed.cast_mut(),
                 new.cast_mut(),
                 Ordering::Release,
                 Ordering::Acquire,
@@ -272,17 +308,13 @@ impl Stripe {
     pub(super) fn take_passed(&self) {
         // Acquire: as in `passed`.
         #[cfg(not(loom))]
-        let passed = self.passed.load(Ordering::Acquire);
-        // SAFETY: as in `passed`.
-        #[cfg(not(loom))]
-        let passed = unsafe { passed.as_ref() };
+        // SAFETY: as in `passed`; what has passed has been sealed, so it is not `NONE`.
+        let passed = unsafe { &*self.passed.load(Ordering::Acquire) };
         #[cfg(loom)]
-        let passed = Some(&*self.passed);
-        if let Some(passed) = passed {
-            // Relaxed: a hint. (It may not have been counted yet; then it wraps around, for the
-            // moment.)
-            passed.fetch_sub(1, Ordering::Relaxed);
-        }
+        let passed = &*self.passed;
+        // Relaxed: a hint. (It may not have been counted yet; then it wraps around, for the
+        // moment.)
+        passed.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Whether a sealed batch may be freed: what every write asks first.
@@ -290,205 +322,28 @@ impl Stripe {
     pub(super) fn is_due(&self) -> bool {
         // Acquire: as in `passed`.
         #[cfg(not(loom))]
-        // SAFETY: null, or as in `passed`.
-        match unsafe { self.passed.load(Ordering::Acquire).as_ref() } {
-            // Relaxed: a hint.
-            Some(passed) => passed.load(Ordering::Relaxed) != 0,
-            None => false,
-        }
+        // SAFETY: `NONE`, or as in `passed`.
+        let passed = unsafe { &*self.passed.load(Ordering::Acquire) };
         #[cfg(loom)]
-        {
-            self.passed.load(Ordering::Relaxed) != 0
-        }
+        let passed = &*self.passed;
+        // Relaxed: a hint.
+        passed.load(Ordering::Relaxed) != 0
     }
 }
 
 #[cfg(not(loom))]
 impl Drop for Stripe {
     fn drop(&mut self) {
-        let passed = self.passed.load(Ordering::Relaxed);
-        if !passed.is_null() {
+        let passed = self.passed.load(Ordering::Relaxed).cast_const();
+        if !std::ptr::eq(passed, &NONE) {
             // SAFETY: from `into_raw` in `passed`.
             drop(unsafe { Arc::from_raw(passed) });
         }
     }
 }
 
-impl<'a> Mine<'a, Stripe> {
-    /// Opens the thread's stripe, unless another thread is there, or this one already. Whoever
-    /// has it open must not run user code, and may wait for nothing but the lock of a bin.
-    #[inline]
-    pub(super) fn try_open(&self, _pinned: &Guard) -> Option<OpenLock<'a>> {
-        let stripe = self.stripe();
-        if !self.is_own {
-            return stripe.open_shared();
-        }
-        // Relaxed: nobody but this thread uses it.
-        if stripe.is_open.load(Ordering::Relaxed) {
-            return None;
-        }
-        // Relaxed: whoever made it even has been this thread, or one whose number this thread
-        // has got since. If it has been revoked since it was read, those who did that wait for
-        // the end of this pin.
-        let bias = stripe.bias.load(Ordering::Relaxed);
-        if bias & 1 != 0 {
-            return stripe.bias_again(bias);
-        }
-        stripe.is_open.store(true, Ordering::Relaxed);
-        Some(OpenLock::new(stripe, &stripe.is_open))
-    }
-
-    /// The memory of a node that has been freed, if there is some at hand.
-    #[inline]
-    pub(super) fn take_spare(&self, pinned: &Guard) -> Option<Word> {
-        // Relaxed, both: a hint.
-        if !self.has_spare.load(Ordering::Relaxed) {
-            return None;
-        }
-        let spare = self.try_open(pinned)?.take_spare();
-        if spare.is_none() {
-            self.has_spare.store(false, Ordering::Relaxed);
-        }
-        spare
-    }
-
-    /// Adds to the count; says whether another thread has been met there.
-    #[inline]
-    pub(super) fn add_to_count(&self, change: isize) -> bool {
-        // Relaxed, all: see `Stripe::count`.
-        let count = &self.stripe().count;
-        let seen = count.load(Ordering::Relaxed);
-        let sum = seen.wrapping_add(change);
-        if self.is_own {
-            // Nobody else writes to it, so nothing is lost.
-            count.store(sum, Ordering::Relaxed);
-            return false;
-        }
-        // An exchange instead of an addition, to notice when threads meet here.
-        let met = count.compare_exchange(seen, sum, Ordering::Relaxed, Ordering::Relaxed).is_err();
-        if met {
-            count.fetch_add(change, Ordering::Relaxed);
-        }
-        met
-    }
-}
-
-impl Default for Stripe {
-    fn default() -> Self {
-        Stripe::new()
-    }
-}
-
-/// The right to a stripe's open part.
-pub(super) struct OpenLock<'a> {
-    #[cfg(not(loom))]
-    open: &'a UnsafeCell<Open>,
-    /// Tells loom how long the cell is borrowed.
-    #[cfg(loom)]
-    open: Option<loom::cell::MutPtr<Open>>,
-    /// What is to be cleared at the end.
-    flag: &'a AtomicBool,
-    /// `&OpenLock` gives `&Open`, which is for one thread.
-    not_sync: PhantomData<Cell<()>>,
-}
-
-impl<'a> OpenLock<'a> {
-    /// For who has just set the flag.
-    #[inline]
-    fn new(stripe: &'a Stripe, flag: &'a AtomicBool) -> OpenLock<'a> {
-        OpenLock {
-            #[cfg(not(loom))]
-            open: &stripe.open,
-            #[cfg(loom)]
-            open: Some(stripe.open.get_mut()),
-            flag,
-            not_sync: PhantomData,
-        }
-    }
-}
-
-impl Deref for OpenLock<'_> {
-    type Target = Open;
-
-    #[inline]
-    fn deref(&self) -> &Open {
-        #[cfg(not(loom))]
-        // SAFETY: whoever has the stripe open has the cell alone until the flag is cleared.
-        unsafe {
-            &*self.open.get()
-        }
-        #[cfg(loom)]
-        // SAFETY: as above; loom checks it.
-        unsafe {
-            self.open.as_ref().unwrap().deref()
-        }
-    }
-}
-
-impl DerefMut for OpenLock<'_> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut Open {
-        #[cfg(not(loom))]
-        // SAFETY: as in `deref`, and `self` is borrowed exclusively.
-        unsafe {
-            &mut *self.open.get()
-        }
-        #[cfg(loom)]
-        // SAFETY: as above; loom checks it.
-        unsafe {
-            self.open.as_ref().unwrap().deref()
-        }
-    }
-}
-
-impl Drop for OpenLock<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        #[cfg(loom)]
-        drop(self.open.take());
-        // Release: for the next one who takes the lock.
-        self.flag.store(false, Ordering::Release);
-    }
-}
-
-impl Open {
-    /// Adds a piece to the batch; says whether that is full and to be sealed.
-    #[inline]
-    pub(super) fn retire(&mut self, piece: Retired) -> bool {
-        self.batch.push(piece);
-        self.is_full()
-    }
-
-    #[inline]
-    pub(super) fn is_full(&self) -> bool {
-        self.batch.len() >= BATCH
-    }
-
-    /// Takes the batch out.
-    pub(super) fn take_batch(&mut self) -> Vec<Retired> {
-        // The first batch grows as it is filled: small maps stay small.
-        let next = if self.is_full() { Vec::with_capacity(BATCH) } else { Vec::new() };
-        mem::replace(&mut self.batch, next)
-    }
-
-    /// The memory of a node that has been freed, if there is some.
-    #[inline]
-    pub(super) fn take_spare(&mut self) -> Option<Word> {
-        self.spare.pop()
-    }
-
-    /// All such memory.
-    pub(super) fn take_spares(&mut self) -> Vec<Word> {
-        mem::take(&mut self.spare)
-    }
-
-    /// Takes over nodes without content, as many as there is use for.
-    pub(super) fn keep(&mut self, emptied: &mut Vec<Word>) {
-        if self.spare.is_empty() {
-            mem::swap(&mut self.spare, emptied);
-        } else {
-            let room = SPARE.saturating_sub(self.spare.len()).min(emptied.len());
-            self.spare.extend(emptied.drain(emptied.len() - room..));
-        }
+impl Make for Stripe {
+    fn make(is_own: bool) -> Self {
+        Stripe::new(is_own)
     }
 }

@@ -11,7 +11,7 @@
 
 #[cfg(not(any(loom, shuttle)))]
 use std::cell::Cell;
-use std::{ops::Deref, ptr};
+use std::{marker::PhantomData, ops::Deref, ptr};
 
 use crossbeam_utils::CachePadded;
 
@@ -30,27 +30,46 @@ pub(super) struct Striped<T> {
 /// have a stripe of its own, and each map not pay for all of them.)
 type Pointer<T> = AtomicPtr<CachePadded<T>>;
 
-/// The stripe that a thread uses.
+/// The stripe that the current thread uses.
 pub(super) struct Mine<'a, T> {
-    value: &'a T,
-    /// Whether no other thread that is alive uses it as its own.
-    pub(super) is_own: bool,
+    stripe: &'a T,
+    not_send: PhantomData<*const ()>,
 }
 
+/// What there can be stripes of.
+pub(super) trait Make {
+    /// `is_own` is whether the stripe is going to be some thread's own.
+    fn make(is_own: bool) -> Self;
+}
+
+impl<T> Clone for Mine<'_, T> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Mine<'_, T> {}
+
 impl<'a, T> Mine<'a, T> {
+    #[inline(always)]
+    fn new(stripe: &'a T) -> Self {
+        Mine { stripe, not_send: PhantomData }
+    }
+
     /// The stripe without the knowledge of whose it is.
-    #[inline]
-    pub(super) fn stripe(&self) -> &'a T {
-        self.value
+    #[inline(always)]
+    pub(super) fn stripe(self) -> &'a T {
+        self.stripe
     }
 }
 
 impl<T> Deref for Mine<'_, T> {
     type Target = T;
 
-    #[inline]
+    #[inline(always)]
     fn deref(&self) -> &T {
-        self.value
+        self.stripe
     }
 }
 
@@ -64,28 +83,36 @@ impl<T> Striped<T> {
     /// The stripe that this thread uses, its own if it has one.
     #[inline]
     pub(super) fn mine(&self) -> Mine<'_, T> {
-        if let Some((seat, pointer)) = self.my_pointer() {
-            // Acquire: the stripe's first value is visible.
-            let stripe = pointer.load(Ordering::Acquire);
-            if !stripe.is_null() {
-                // SAFETY: made by `make_mine`, and freed only by `drop`.
-                return Mine { value: unsafe { &*stripe }, is_own: seat.is_own() };
-            }
-        }
-        Mine { value: &self.first, is_own: false }
+        self.existing_mine().unwrap_or_else(|| Mine::new(self.mine_so_far()))
     }
 
-    #[inline]
-    fn my_pointer(&self) -> Option<(Seat, &Pointer<T>)> {
+    /// `None` if this thread, or another one of its seat, has not been here yet.
+    #[inline(always)]
+    fn existing_mine(&self) -> Option<Mine<'_, T>> {
         // Acquire: the pointers' first values are visible.
         let more = self.more.load(Ordering::Acquire);
         if more.is_null() {
-            return None;
+            return Some(Mine::new(&self.first));
         }
-        let seat = Seat::mine();
         // SAFETY: made by `spread_out` from a boxed slice of `Shape::len` pointers, never changed
         // again, and freed only by `drop`. The index is in its bounds.
-        Some((seat, unsafe { &*more.add(seat.index()) }))
+        let pointer = unsafe { &*more.add(Seat::mine().index()) };
+        // Acquire: the stripe's first value is visible.
+        let stripe = pointer.load(Ordering::Acquire);
+        // SAFETY: null, or made by `make_mine`, and freed only by `drop`.
+        unsafe { stripe.as_ref() }.map(|stripe| Mine::new(&**stripe))
+    }
+
+    /// The stripe of a thread that has not been found, without making one.
+    #[cold]
+    #[inline(never)]
+    fn mine_so_far(&self) -> &T {
+        let pointer = &self.more()[Seat::find().index()];
+        // Acquire, SAFETY: as in `existing_mine`.
+        match unsafe { pointer.load(Ordering::Acquire).as_ref() } {
+            Some(stripe) => stripe,
+            None => &self.first,
+        }
     }
 
     /// All stripes.
@@ -96,13 +123,13 @@ impl<T> Striped<T> {
     /// The stripes that threads have, or had, of their own; none before there are several.
     pub(super) fn own(&self) -> impl Iterator<Item = &T> {
         let more = self.more();
-        existing(&more[..more.len().min(Shape::get().own)])
+        existing(&more[..more.len().min(Shape::get().first_shared())])
     }
 
     /// The stripes that are nobody's own.
     pub(super) fn shared(&self) -> impl Iterator<Item = &T> {
         let more = self.more();
-        existing(&more[more.len().min(Shape::get().own)..]).chain([&*self.first])
+        existing(&more[more.len().min(Shape::get().first_shared())..]).chain([&*self.first])
     }
 
     /// All stripes, for whoever has them alone.
@@ -124,7 +151,7 @@ impl<T> Striped<T> {
 
     #[inline]
     fn more(&self) -> &[Pointer<T>] {
-        // Acquire: as in `my_pointer`.
+        // Acquire: as in `existing_mine`.
         let more = self.more.load(Ordering::Acquire);
         if more.is_null() {
             return &[];
@@ -137,27 +164,48 @@ impl<T> Striped<T> {
 
 fn existing<T>(pointers: &[Pointer<T>]) -> impl Iterator<Item = &T> {
     pointers.iter().filter_map(|pointer| {
-        // Acquire: as in `mine`.
+        // Acquire: as in `existing_mine`.
         let stripe = pointer.load(Ordering::Acquire);
         // SAFETY: made by `make_mine`, and freed only with the pointers.
         unsafe { stripe.as_ref() }.map(|stripe| -> &T { stripe })
     })
 }
 
-impl<T: Default> Striped<T> {
+impl<T: Make> Striped<T> {
     /// The same as [`Striped::mine`], for a thread that is going to use it often.
-    #[inline]
+    #[inline(always)]
     pub(super) fn mine_to_keep(&self) -> Mine<'_, T> {
-        if let Some((seat, pointer)) = self.my_pointer() {
-            // Acquire: as in `mine`.
-            let mut stripe = pointer.load(Ordering::Acquire);
-            if stripe.is_null() {
-                stripe = make_mine(pointer);
-            }
-            // SAFETY: as in `mine`.
-            return Mine { value: unsafe { &*stripe }, is_own: seat.is_own() };
+        self.existing_mine().unwrap_or_else(|| Mine::new(self.make_mine()))
+    }
+
+    /// Finds or makes the stripe. Threads that share it may both do so, or one from within its
+    /// allocator.
+    #[cold]
+    #[inline(never)]
+    fn make_mine(&self) -> &T {
+        let seat = Seat::find();
+        let pointer = &self.more()[seat.index()];
+        // Acquire: as in `existing_mine`.
+        let mut stripe = pointer.load(Ordering::Acquire);
+        if stripe.is_null() {
+            let new = Box::into_raw(Box::new(CachePadded::new(T::make(seat.is_own()))));
+            // Release: publishes the stripe. Acquire: another one is published.
+            stripe = match pointer.compare_exchange(
+                ptr::null_mut(),
+                new,
+                Ordering::Release,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => new,
+                Err(other) => {
+                    // SAFETY: from `Box::into_raw` above, and not published.
+                    drop(unsafe { Box::from_raw(new) });
+                    other
+                }
+            };
         }
-        Mine { value: &self.first, is_own: false }
+        // SAFETY: as in `existing_mine`.
+        unsafe { &*stripe }
     }
 
     /// Called by a thread that has met another one at its stripe, and when there is much to
@@ -182,22 +230,6 @@ impl<T: Default> Striped<T> {
     }
 }
 
-/// Makes a stripe. Threads that share it may both do so, or one from within its allocator.
-#[cold]
-#[inline(never)]
-fn make_mine<T: Default>(pointer: &Pointer<T>) -> *mut CachePadded<T> {
-    let new = Box::into_raw(Box::<CachePadded<T>>::default());
-    // Release: publishes the stripe. Acquire: another one is published.
-    match pointer.compare_exchange(ptr::null_mut(), new, Ordering::Release, Ordering::Acquire) {
-        Ok(_) => new,
-        Err(other) => {
-            // SAFETY: from `Box::into_raw` above, and not published.
-            drop(unsafe { Box::from_raw(new) });
-            other
-        }
-    }
-}
-
 impl<T> Drop for Striped<T> {
     fn drop(&mut self) {
         let more = self.more.load(Ordering::Relaxed);
@@ -217,54 +249,58 @@ impl<T> Drop for Striped<T> {
     }
 }
 
-/// Which of the stripes a thread uses, in any map: the index, and in the lowest bit whether it is
-/// the thread's own.
+/// Which of the stripes a thread uses, in any map: the index of the pointer to it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seat(usize);
 
 impl Seat {
+    /// The seat of threads that have not found theirs: there is never a stripe, and so no more to
+    /// ask for those who have.
+    const UNKNOWN: Seat = Seat(0);
+
     /// Of the thread with this number.
     fn of(number: usize) -> Seat {
         let shape = Shape::get();
         if number < shape.own {
-            Seat(number << 1 | 1)
+            Seat(1 + number)
         } else {
-            Seat((shape.own + (number & (shape.shared - 1))) << 1)
+            Seat(shape.first_shared() + (number & (shape.shared - 1)))
         }
     }
 
     #[inline(always)]
     fn index(self) -> usize {
-        self.0 >> 1
+        self.0
     }
 
-    #[inline(always)]
+    /// Whether no two threads that are alive have it.
     fn is_own(self) -> bool {
-        self.0 & 1 != 0
+        (1..Shape::get().first_shared()).contains(&self.0)
+    }
+
+    /// Of this thread.
+    #[cfg(any(loom, shuttle))]
+    fn mine() -> Seat {
+        Seat::find()
     }
 
     #[cfg(any(loom, shuttle))]
-    fn mine() -> Seat {
+    fn find() -> Seat {
         Seat::of(crate::sync::thread_number())
     }
 }
 
 #[cfg(not(any(loom, shuttle)))]
 impl Seat {
-    const UNKNOWN: Seat = Seat(usize::MAX);
-
-    /// Of this thread.
+    /// Of this thread, if it has found it.
     #[inline(always)]
     fn mine() -> Seat {
-        let seat = SEAT.get();
-        if seat == Seat::UNKNOWN { Seat::find() } else { seat }
+        SEAT.get()
     }
 
     #[cold]
-    #[inline(never)]
     fn find() -> Seat {
-        let number = super::numbers::mine();
-        let seat = Seat::of(number);
+        let seat = Seat::of(super::numbers::mine());
         SEAT.set(seat);
         seat
     }
@@ -291,8 +327,13 @@ struct Shape {
 }
 
 impl Shape {
+    /// The first index of a shared one. (Index 0 is `Seat::UNKNOWN`.)
+    fn first_shared(self) -> usize {
+        1 + self.own
+    }
+
     fn len(self) -> usize {
-        self.own + self.shared
+        self.first_shared() + self.shared
     }
 
     /// What the machine can use: as many of each kind as twice its processors, and at least 64 of
@@ -342,33 +383,52 @@ mod tests {
 
     use super::*;
 
+    struct Counter {
+        number: AtomicUsize,
+        is_own: bool,
+    }
+
+    impl Make for Counter {
+        fn make(is_own: bool) -> Self {
+            Counter { number: AtomicUsize::new(0), is_own }
+        }
+    }
+
+    impl Counter {
+        fn count(&self) {
+            self.number.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     #[test]
     fn every_stripe_is_visited_once_before_and_after_spreading_out() {
-        let mut striped = Striped::new(AtomicUsize::new(0));
+        let mut striped = Striped::new(Counter::make(false));
+        let sum = |stripes: &mut dyn Iterator<Item = &Counter>| -> usize {
+            stripes.map(|stripe| stripe.number.load(Ordering::Relaxed)).sum()
+        };
         assert_eq!(striped.all().count(), 1);
-        striped.mine_to_keep().fetch_add(1, Ordering::Relaxed);
+        striped.mine_to_keep().count();
         striped.spread_out();
         striped.spread_out();
         assert_eq!(striped.all().count(), 1);
-        striped.mine().fetch_add(1, Ordering::Relaxed);
+        striped.mine().count();
         assert_eq!(striped.all().count(), 1);
         for _ in 0..2 {
-            striped.mine_to_keep().fetch_add(1, Ordering::Relaxed);
-            striped.mine().fetch_add(1, Ordering::Relaxed);
+            striped.mine_to_keep().count();
+            striped.mine().count();
             assert_eq!(striped.all().count(), 2);
         }
-        assert_eq!(striped.all().map(|n| n.load(Ordering::Relaxed)).sum::<usize>(), 6);
+        assert_eq!(sum(&mut striped.all()), 6);
         for stripe in striped.all_mut() {
-            *stripe.get_mut() += 1;
+            *stripe.number.get_mut() += 1;
         }
-        let sum = striped.own().chain(striped.shared()).map(|n| n.load(Ordering::Relaxed));
-        assert_eq!(sum.sum::<usize>(), 8);
+        assert_eq!(sum(&mut striped.own().chain(striped.shared())), 8);
     }
 
     #[test]
     fn no_two_threads_have_the_same_stripe_as_their_own() {
         let threads = 3 * Shape::get().own;
-        let striped = &Striped::new(AtomicUsize::new(0));
+        let striped = &Striped::new(Counter::make(false));
         striped.spread_out();
         let (barrier, owners) = (&Barrier::new(threads), &Mutex::new(Vec::new()));
         thread::scope(|scope| {

@@ -168,7 +168,7 @@ impl<K, V> RawMap<K, V> {
     /// some of those ask that are called here: if the map grows, then so do the counts of those
     /// who insert, and they come here with one remainder after another.
     #[cold]
-    pub(super) fn grow_if_crowded_by(&self, mine: &Mine<'_, Stripe>, guard: &Guard) {
+    pub(super) fn grow_if_crowded_by(&self, mine: Mine<'_, Stripe>, guard: &Guard) {
         let is_large = self.root().bits() >= SUMMED_SELDOM_FROM;
         if !is_large || mine.count() % ONE_SUM_IN == 0 {
             self.grow_if_crowded(guard);

@@ -32,8 +32,7 @@ use super::{
     hash,
     node::Node,
     retire::Retired,
-    stripe::Stripe,
-    striped::Mine,
+    share::{Share, Shared},
     table::Table,
     word::Word,
     write::New,
@@ -91,7 +90,7 @@ impl<K, V> RawMap<K, V> {
     pub(super) fn insert_usually(
         &self,
         new: New<'_, K, V>,
-        mine: &Mine<'_, Stripe>,
+        mine: impl Share,
         guard: &Guard,
     ) -> Option<Option<NonNull<Node<K, V>>>>
     where
@@ -100,7 +99,7 @@ impl<K, V> RawMap<K, V> {
         let bin = new.bin();
         let header = bin.header();
         match Look::at::<K, V>(bin, header, new.tag(), &mut |k| *k == *new.key, guard) {
-            Look::Absent => self.add_usually(bin, header, new, mine, guard).map(|_| None),
+            Look::Absent => self.add_usually(bin, header, new, mine).map(|_| None),
             Look::Present(found) => {
                 self.replace_found(bin, header, found, new, mine, guard).map(Some)
             }
@@ -113,13 +112,13 @@ impl<K, V> RawMap<K, V> {
     pub(super) fn add_if_absent(
         &self,
         new: New<'_, K, V>,
-        mine: &Mine<'_, Stripe>,
+        mine: impl Share,
         guard: &Guard,
     ) -> Option<Word> {
         let bin = new.bin();
         let header = bin.header();
         match Look::at::<K, V>(bin, header, new.tag(), &mut |_| false, guard) {
-            Look::Absent => self.add_usually(bin, header, new, mine, guard),
+            Look::Absent => self.add_usually(bin, header, new, mine),
             _ => None,
         }
     }
@@ -129,7 +128,7 @@ impl<K, V> RawMap<K, V> {
     pub(super) fn replace_usually(
         &self,
         new: New<'_, K, V>,
-        mine: &Mine<'_, Stripe>,
+        mine: impl Share,
         guard: &Guard,
     ) -> Option<Option<NonNull<Node<K, V>>>>
     where
@@ -153,7 +152,7 @@ impl<K, V> RawMap<K, V> {
         table: Table,
         hash: u64,
         eq: &mut impl FnMut(&K) -> bool,
-        mine: &Mine<'_, Stripe>,
+        mine: impl Share,
         guard: &Guard,
     ) -> Option<Option<NonNull<Node<K, V>>>> {
         let bin = table.bin_for(hash);
@@ -167,10 +166,10 @@ impl<K, V> RawMap<K, V> {
         if bin.word(found.slot) != found.word {
             return None;
         }
-        lock.vacate(bin, found.slot);
+        lock.vacate_own(found.slot);
         drop(lock);
-        self.count_in(mine, -1);
-        self.garbage.retire_at(mine, Retired::node(found.word), guard);
+        self.count_by(mine, -1);
+        self.garbage.retire_by(mine, Retired::node(found.word), guard);
         Some(Some(Node::of(found.word)))
     }
 
@@ -181,15 +180,16 @@ impl<K, V> RawMap<K, V> {
         bin: &Bin,
         header: Header,
         new: New<'_, K, V>,
-        mine: &Mine<'_, Stripe>,
-        guard: &Guard,
+        mine: impl Share,
     ) -> Option<Word> {
         // Nobody can place anything in the table that all maps share.
-        if new.table.is_empty_table() {
+        let bits = new.table.bits();
+        // (In large maps the first is what the node will ask as well.)
+        if !Node::<K, V>::is_narrow_in(bits) && new.table.is_empty_table() {
             return None;
         }
         let slot = header.first_vacant()?;
-        let node = new.make(mine.take_spare(guard));
+        let node = new.make(mine.take_spare());
         let Ok(mut lock) = bin.try_lock_from(header) else {
             // SAFETY: not published, and the content is the caller's.
             unsafe { discard::<K, V>(node) };
@@ -197,14 +197,11 @@ impl<K, V> RawMap<K, V> {
         };
         lock.fill(slot, new.tag(), node);
         drop(lock);
-        self.count_in(mine, 1);
+        self.count_by(mine, 1);
         Some(node)
     }
 
     /// Puts a new node in the place of the one that was found, and retires and returns that.
-    ///
-    /// One stay in the stripe serves two ends: it gives memory for the new node, and takes the
-    /// old one.
     #[inline(always)]
     fn replace_found(
         &self,
@@ -212,26 +209,86 @@ impl<K, V> RawMap<K, V> {
         header: Header,
         old: Found,
         new: New<'_, K, V>,
-        mine: &Mine<'_, Stripe>,
+        mine: impl Share,
         guard: &Guard,
     ) -> Option<NonNull<Node<K, V>>> {
-        let mut open = mine.try_open(guard)?;
-        let node = new.make(open.take_spare());
+        let node = new.make(mine.take_spare());
         let lock = bin.try_lock_from(header).ok().filter(|_| bin.word(old.slot) == old.word);
         let Some(mut lock) = lock else {
-            drop(open);
             // SAFETY: not published, and the content is the caller's.
             unsafe { discard::<K, V>(node) };
             return None;
         };
         lock.replace(bin, old.slot, node);
         drop(lock);
-        let full = open.retire(Retired::node(old.word));
-        drop(open);
-        if full {
-            self.garbage.seal_full(guard);
-        }
+        self.garbage.retire_by(mine, Retired::node(old.word), guard);
         Some(Node::of(old.word))
+    }
+
+    #[inline(always)]
+    fn count_by(&self, mine: impl Share, change: isize) {
+        if mine.add_to_count(change) {
+            self.garbage.stripes.spread_out();
+        }
+    }
+}
+
+/// The same for maps that have one stripe for all threads yet, or a thread that has none of its
+/// own. Not inlined, so that the other case stays small. (What `New` holds is taken apart, because the
+/// other case would have to put it together in memory as well.)
+impl<K, V> RawMap<K, V> {
+    #[inline(never)]
+    pub(super) fn insert_usually_shared(
+        &self,
+        hash: u64,
+        (key, value): (&K, &V),
+        table: Table,
+        mine: Shared<'_>,
+        guard: &Guard,
+    ) -> Option<Option<NonNull<Node<K, V>>>>
+    where
+        K: Eq,
+    {
+        self.insert_usually(New { hash, key, value, table }, mine, guard)
+    }
+
+    #[inline(never)]
+    pub(super) fn add_if_absent_shared(
+        &self,
+        hash: u64,
+        (key, value): (&K, &V),
+        table: Table,
+        mine: Shared<'_>,
+        guard: &Guard,
+    ) -> Option<Word> {
+        self.add_if_absent(New { hash, key, value, table }, mine, guard)
+    }
+
+    #[inline(never)]
+    pub(super) fn replace_usually_shared(
+        &self,
+        hash: u64,
+        (key, value): (&K, &V),
+        table: Table,
+        mine: Shared<'_>,
+        guard: &Guard,
+    ) -> Option<Option<NonNull<Node<K, V>>>>
+    where
+        K: Eq,
+    {
+        self.replace_usually(New { hash, key, value, table }, mine, guard)
+    }
+
+    #[inline(never)]
+    pub(super) fn remove_usually_shared(
+        &self,
+        table: Table,
+        hash: u64,
+        eq: &mut impl FnMut(&K) -> bool,
+        mine: Shared<'_>,
+        guard: &Guard,
+    ) -> Option<Option<NonNull<Node<K, V>>>> {
+        self.remove_usually(table, hash, eq, mine, guard)
     }
 }
 

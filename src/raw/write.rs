@@ -89,8 +89,16 @@ impl<K, V> RawMap<K, V> {
         K: Eq,
     {
         let (mine, table) = self.begin_write(pins.guard());
-        let new = New { hash, key: &key, value: &value, table };
-        if let Some(replaced) = self.insert_usually(new, &mine, pins.guard()) {
+        let guard = pins.guard();
+        let done = mine.either(
+            guard,
+            (),
+            |mine, ()| {
+                self.insert_usually(New { hash, key: &key, value: &value, table }, mine, guard)
+            },
+            |mine, ()| self.insert_usually_shared(hash, (&key, &value), table, mine, guard),
+        );
+        if let Some(replaced) = done {
             // They have been moved into the new node.
             mem::forget((key, value));
             return replaced;
@@ -153,8 +161,16 @@ impl<K, V> RawMap<K, V> {
             return Err(Occupied { current: current.into(), key, value });
         }
         let (mine, table) = self.begin_write(pins.guard());
-        let new = New { hash, key: &key, value: &value, table };
-        if let Some(node) = self.add_if_absent(new, &mine, pins.guard()) {
+        let guard = pins.guard();
+        let done = mine.either(
+            guard,
+            (),
+            |mine, ()| {
+                self.add_if_absent(New { hash, key: &key, value: &value, table }, mine, guard)
+            },
+            |mine, ()| self.add_if_absent_shared(hash, (&key, &value), table, mine, guard),
+        );
+        if let Some(node) = done {
             // They have been moved into the new node.
             mem::forget((key, value));
             return Ok(Node::of(node));
@@ -218,8 +234,16 @@ impl<K, V> RawMap<K, V> {
         K: Eq,
     {
         let (mine, table) = self.begin_write(pins.guard());
-        let new = New { hash, key: &key, value: &value, table };
-        if let Some(replaced) = self.replace_usually(new, &mine, pins.guard()) {
+        let guard = pins.guard();
+        let done = mine.either(
+            guard,
+            (),
+            |mine, ()| {
+                self.replace_usually(New { hash, key: &key, value: &value, table }, mine, guard)
+            },
+            |mine, ()| self.replace_usually_shared(hash, (&key, &value), table, mine, guard),
+        );
+        if let Some(replaced) = done {
             if replaced.is_some() {
                 // They have been moved into the new node.
                 mem::forget((key, value));
@@ -285,7 +309,14 @@ impl<K, V> RawMap<K, V> {
         pins: &mut impl Pins,
     ) -> Option<NonNull<Node<K, V>>> {
         let (mine, table) = self.begin_write(pins.guard());
-        if let Some(removed) = self.remove_usually(table, hash, &mut eq, &mine, pins.guard()) {
+        let guard = pins.guard();
+        let done = mine.either(
+            guard,
+            &mut eq,
+            |mine, eq| self.remove_usually(table, hash, eq, mine, guard),
+            |mine, eq| self.remove_usually_shared(table, hash, eq, mine, guard),
+        );
+        if let Some(removed) = done {
             return removed;
         }
         self.remove_anyhow(hash, eq, |_| true, pins)
@@ -404,40 +435,9 @@ impl<K, V> RawMap<K, V> {
 
     /// Puts a new node in the place of the old one that was found, and retires that.
     /// `false` if the place has changed; otherwise the entry has been moved.
-    ///
-    /// One stay in the stripe serves two ends: it gives memory for the new node, and
-    /// takes the old one.
     #[inline]
     fn replace_at(&self, place: &Place<'_>, old: Word, new: New<'_, K, V>, guard: &Guard) -> bool {
-        let Some(mut open) = self.garbage.stripes.mine().try_open(guard) else {
-            return self.replace_without_stripe(place, old, new, guard);
-        };
-        let new = new.make(open.take_spare());
-        let Some(lock) = place.lock_found() else {
-            drop(open);
-            // SAFETY: not published, and the content is the caller's.
-            unsafe { Node::<K, V>::dealloc(new) };
-            return false;
-        };
-        lock.replace(new);
-        let full = open.retire(Retired::node(old));
-        drop(open);
-        if full {
-            self.garbage.seal_full(guard);
-        }
-        true
-    }
-
-    /// The same while another thread is at this one's stripe.
-    #[cold]
-    fn replace_without_stripe(
-        &self,
-        place: &Place<'_>,
-        old: Word,
-        new: New<'_, K, V>,
-        guard: &Guard,
-    ) -> bool {
-        let new = new.make(None);
+        let new = new.make(self.garbage.take_spare(guard));
         let Some(lock) = place.lock_found() else {
             // SAFETY: not published, and the content is the caller's.
             unsafe { Node::<K, V>::dealloc(new) };
@@ -471,10 +471,10 @@ impl<K, V> RawMap<K, V> {
             let placed = lock.place(tag, new, &mut spares);
             drop(lock);
             match placed {
-                Placed::InBin => self.count_in(&mine, 1),
+                Placed::InBin => self.count_in(mine, 1),
                 Placed::InOverflow => {
-                    self.count_in(&mine, 1);
-                    self.grow_if_crowded_by(&mine, guard);
+                    self.count_in(mine, 1);
+                    self.grow_if_crowded_by(mine, guard);
                 }
                 Placed::NoRoom => {
                     if !spares.fill(1) {

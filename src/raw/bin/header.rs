@@ -89,10 +89,9 @@ impl Header {
     /// The first slot that a node can be put in.
     #[inline(always)]
     pub(in crate::raw) fn first_vacant(self) -> Option<usize> {
-        // A link counts as if its slot had a tag.
-        const TO_LAST_TAG: u32 = LINKED.trailing_zeros() - (8 * LAST as u32 + 7);
-        let used = self.0 | (self.0 & LINKED) >> TO_LAST_TAG;
-        Slots(!sets::used(used) & sets::ALL).first()
+        let first = Slots(!sets::used(self.0) & sets::ALL).first()?;
+        // A link has no tag.
+        if first == LAST && self.is_linked() { None } else { Some(first) }
     }
 
     #[inline]
