@@ -263,7 +263,7 @@ impl<'g> BinLock<'g> {
     /// Puts a word into a vacant slot of the bin itself.
     #[inline(always)]
     pub(super) fn fill(&mut self, slot: usize, tag: u8, word: Word) {
-        place::put_vacated(self.bin, &mut self.header, LOCKED, slot, tag, word);
+        place::put(self.bin, &mut self.header, LOCKED, slot, tag, word);
     }
 
     /// Replaces the word in a slot by one for the same hash.

@@ -87,23 +87,6 @@ pub(super) fn put(bin: &Bin, header: &mut Header, control: u64, slot: usize, tag
     bin.set_word(slot, word);
 }
 
-/// The same without asking whether the slot has held anything before: then a branch would depend
-/// on what memory has to bring, and be guessed wrong for one slot in five.
-#[inline(always)]
-pub(super) fn put_vacated(
-    bin: &Bin,
-    header: &mut Header,
-    control: u64,
-    slot: usize,
-    tag: u8,
-    word: Word,
-) {
-    header.set_tag(slot, tag);
-    bin.set_word(slot, Word::VACANT);
-    bin.header.store(header.0 | control, Ordering::Release);
-    bin.set_word(slot, word);
-}
-
 /// # Safety
 ///
 /// As for [`place`].
