@@ -139,7 +139,8 @@ impl Garbage {
         };
         self.stripes.spread_out();
         for stripe in self.stripes.shared() {
-            let open = |f: &mut dyn FnMut(&mut Open)| Some(f(&mut *stripe.open_shared()?));
+            let open =
+                |f: &mut dyn FnMut(&mut Open)| stripe.open_shared().map(|mut open| f(&mut open));
             match self.retire_making_room(piece, guard, open) {
                 Ok(()) => return,
                 Err(back) => piece = back,
