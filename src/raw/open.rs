@@ -17,16 +17,13 @@ const BATCH: usize = 4;
 #[cfg(loom)]
 const BATCH: usize = 1;
 
-/// A stripe keeps the memory of so many nodes for insertions to come. Replacing values goes round in
-/// circles with that, in memory that is still in the cache, instead of through an allocator that has
-/// to find each node's page.
-const SPARE: usize = 2 * BATCH;
-
 /// The part of a stripe that has to be opened.
 pub(super) struct Open {
     /// Garbage that has not been handed to the epochs yet.
     batch: Vec<Retired>,
-    /// Nodes without content.
+    /// Nodes without content, for insertions to come. Replacing values goes round in circles with
+    /// them, in memory that is still in the cache, instead of through an allocator that has to find
+    /// each node's page.
     spare: Vec<Word>,
 }
 
@@ -81,12 +78,14 @@ impl Open {
         mem::take(&mut self.spare)
     }
 
-    /// How much room is to be made for [`Open::keep`].
-    pub(super) fn room_to_keep(&self) -> usize {
-        if self.spare.capacity() < SPARE { SPARE } else { 0 }
+    /// How much room is to be made for [`Open::keep`], if there is use for so many, and at most for
+    /// so many in all; zero if there is enough.
+    pub(super) fn room_to_keep(&self, emptied: usize, most: usize) -> usize {
+        let room = (self.spare.len() + emptied).min(most);
+        if room <= self.spare.capacity() { 0 } else { room.next_power_of_two().min(most) }
     }
 
-    /// Takes over nodes without content, as many as there is use for, and the room, if there has
+    /// Takes over nodes without content, as many as there is room for, and the room, if there has
     /// been less.
     pub(super) fn keep(&mut self, emptied: &mut Vec<Word>, room: &mut Vec<Word>) {
         if self.spare.capacity() < room.capacity() {
