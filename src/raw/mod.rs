@@ -4,7 +4,8 @@
 //! One module, one protocol: `search` (readers, and writers before they lock), `write`
 //! (insert, replace, remove), `claim` and `claiming` (computations), `transfer` (growing and shrinking), `walk` (iteration,
 //! `clear`), `exclusive` (`&mut` and drop), `many` (batches), over `table`, `bin`,
-//! `word`, `node`, `hash`, and `striped`, `stripe` and `retire` for what is not in the table.
+//! `word`, `node`, `hash`, and `striped`, `stripe` (with `share` and `open`) and `retire` for what is
+//! not in the table. `usual` is the short way through most of this.
 //!
 //! The crate's design chapter has the pictures.
 
