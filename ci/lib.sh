@@ -4,6 +4,13 @@
 # do not undo each other's work.
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 
+# What is built here is built once, and nobody steps through it: lines are enough for what panics and
+# sanitizers tell. A build of the tests takes a quarter less so.
+export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
+
+# To be cargo's RUSTC_WORKSPACE_WRAPPER for the wide layout of slots, beside the other one.
+wide="$PWD/.ci/rustc-wide"
+
 # A check that cannot run has not passed: it says so and fails, with a status of its own.
 cannot_run() {
     echo "CANNOT RUN: $(basename "$0"): $*" >&2

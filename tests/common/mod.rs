@@ -12,7 +12,7 @@ mod threads;
 
 pub use self::{
     hashers::{Hashers, UNSPREAD, key_in_bin},
-    ledger::{Ledger, Probe, Tracked},
+    ledger::{Ledger, Probe, Tracked, blank},
     random::Random,
     threads::{Gate, Until, race, together, within},
 };

@@ -19,7 +19,10 @@ use binlock::{
     readers::{Builder, CloseCause, OpenError},
 };
 
-use crate::{Cache, Held, common::Hashers};
+use crate::{
+    Cache, Held,
+    common::{Hashers, blank},
+};
 
 const OPEN: u8 = 1;
 const CLOSING: u8 = 2;
@@ -59,7 +62,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Book {
     pub fn new(readers: usize) -> Arc<Book> {
         Arc::new(Book {
-            states: (0..readers).map(|_| AtomicU8::new(0)).collect(),
+            states: blank(readers),
             opened: AtomicUsize::new(0),
             closed: AtomicUsize::new(0),
             wrongs: Mutex::default(),
