@@ -96,3 +96,87 @@ impl Open {
         self.spare.extend(emptied.drain(emptied.len() - room.min(emptied.len())..));
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use std::{cell::Cell, ptr};
+
+    use super::*;
+    use crate::raw::bin::Bin;
+
+    fn piece() -> Retired {
+        Retired::block(ptr::without_provenance_mut::<Bin>(64))
+    }
+
+    #[test]
+    fn a_batch_of_one_thread_grows_until_it_is_full_and_is_sealed_then() {
+        let mut open = Open::new();
+        let mut sealed = Vec::new();
+        for _ in 0..3 * BATCH {
+            if open.retire(piece()).is_err() {
+                sealed.push(open.make_room(Vec::with_capacity(open.larger())).len());
+                assert!(open.retire(piece()).is_ok());
+            }
+        }
+        sealed.retain(|&pieces| pieces != 0);
+        assert_eq!(sealed, [BATCH, BATCH]);
+        assert_eq!(open.take_batch().len(), BATCH);
+    }
+
+    /// Whatever others have done between the two times that the stripe is opened.
+    #[test]
+    fn there_is_room_for_a_piece_and_none_is_lost_whatever_was_made_for_what_was_there_before() {
+        for before in 0..=BATCH {
+            for larger in [1, 2, 4, 8, 64, BATCH] {
+                for capacity in [before, before + 1, BATCH].into_iter().filter(|&n| n <= BATCH) {
+                    let mut open = Open::new();
+                    open.batch = Vec::with_capacity(capacity);
+                    (0..before).for_each(|_| open.batch.push(piece()));
+                    let larger = Vec::with_capacity(larger);
+                    let memory = [open.batch.as_ptr(), larger.as_ptr()];
+                    let replaced = open.make_room(larger);
+                    // Neither has been allocated anew.
+                    assert_eq!([replaced.as_ptr(), open.batch.as_ptr()], memory);
+                    assert!(open.retire(piece()).is_ok());
+                    assert_eq!(open.batch.as_ptr(), memory[1]);
+                    assert_eq!(replaced.len() + open.batch.len(), before + 1);
+                    assert!(open.batch.len() <= BATCH);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn as_much_memory_is_kept_as_there_is_room_for_and_the_rest_is_given_back() {
+        let number = Cell::new(0_usize);
+        let word = || {
+            number.set(number.get() + 8);
+            Word::narrow(ptr::without_provenance_mut(number.get()), 0)
+        };
+        for kept in [0, 1, SPARE - 1, SPARE] {
+            for emptied in [0, 1, BATCH, 3 * SPARE] {
+                for room in [0, 1, SPARE, 2 * SPARE] {
+                    let mut open = Open::new();
+                    if kept != 0 {
+                        open.spare = Vec::with_capacity(SPARE);
+                        open.spare.extend((0..kept).map(|_| word()));
+                    }
+                    let mut emptied: Vec<Word> = (0..emptied).map(|_| word()).collect();
+                    let mut room = Vec::with_capacity(room);
+                    let mut all = [open.spare.as_slice(), emptied.as_slice()].concat();
+                    let most = open.spare.capacity().max(room.capacity());
+                    let memory = [open.spare.as_ptr(), room.as_ptr()];
+                    open.keep(&mut emptied, &mut room);
+                    assert!(memory.contains(&open.spare.as_ptr()), "allocated");
+                    assert!(room.is_empty() && open.spare.capacity() == most);
+                    assert_eq!(open.spare.len(), most.min(all.len()));
+                    let mut now = [open.take_spares().as_slice(), emptied.as_slice()].concat();
+                    [&mut all, &mut now]
+                        .into_iter()
+                        .for_each(|words| words.sort_by_key(|word| word.address()));
+                    assert!(all == now, "lost or doubled");
+                }
+            }
+        }
+    }
+}

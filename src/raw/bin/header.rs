@@ -194,3 +194,22 @@ mod sets {
         header & USED
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_vacant_slot_has_no_tag_and_is_no_link() {
+        for used in 0..1_u32 << SLOTS {
+            for control in 0..1_u64 << 5 {
+                let mut header = Header(control << 56);
+                // The last slot of a bin that is linked has no tag.
+                let last = if header.is_linked() { LAST } else { SLOTS };
+                let is_used = |slot: &usize| used >> slot & 1 != 0;
+                (0..last).filter(is_used).for_each(|slot| header.set_tag(slot, 0x80));
+                assert_eq!(header.first_vacant(), (0..last).find(|slot| !is_used(slot)));
+            }
+        }
+    }
+}
