@@ -104,6 +104,8 @@ mod tests {
     use super::*;
     use crate::raw::bin::Bin;
 
+    const SPARE: usize = 2 * BATCH;
+
     fn piece() -> Retired {
         Retired::block(ptr::without_provenance_mut::<Bin>(64))
     }
@@ -144,6 +146,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn room_is_made_for_what_there_is_use_for_and_for_no_more() {
+        let mut open = Open::new();
+        assert_eq!(open.room_to_keep(0, SPARE), 0);
+        for emptied in [1, BATCH, SPARE, 2 * SPARE] {
+            let room = open.room_to_keep(emptied, SPARE);
+            assert!((emptied.min(SPARE)..=SPARE).contains(&room), "{room}");
+        }
+        open.spare = Vec::with_capacity(BATCH);
+        assert_eq!(open.room_to_keep(BATCH, SPARE), 0);
+        assert_eq!(open.room_to_keep(BATCH + 1, SPARE), SPARE);
+        open.spare = Vec::with_capacity(SPARE);
+        assert_eq!(open.room_to_keep(2 * SPARE, SPARE), 0);
     }
 
     #[test]
