@@ -129,7 +129,8 @@ impl Share for Biased<'_> {
 impl Share for Shared<'_> {
     #[inline(never)]
     fn take_spare(self) -> Option<Word> {
-        if !self.mine.may_have_spare() {
+        // (A thread's own stripe is opened even so: that gives it its bias back.)
+        if !self.mine.is_own() && !self.mine.may_have_spare() {
             return None;
         }
         let spare = self.mine.open(self.guard, Open::take_spare)?;

@@ -41,9 +41,13 @@ use crate::sync::{
 pub(super) const KEEPS_SPARE: bool = cfg!(not(any(loom, binlock_no_spare)));
 
 /// What stripes have instead of a count of batches that may be freed before they seal any. (A null
-/// pointer would be one comparison more for every write.) Nobody writes to it.
+/// pointer would be one comparison more for every write.) Nobody writes to it, nor to its line.
 #[cfg(not(loom))]
-static NONE: AtomicUsize = AtomicUsize::new(0);
+static NONE: Never = Never(AtomicUsize::new(0));
+
+#[cfg(not(loom))]
+#[repr(align(128))]
+struct Never(AtomicUsize);
 
 /// What each stripe of a map has.
 pub(super) struct Stripe {
@@ -104,7 +108,7 @@ impl Stripe {
                 locked: AtomicBool::new(false),
                 has_spare: AtomicBool::new(false),
                 #[cfg(not(loom))]
-                passed: AtomicPtr::new((&raw const NONE).cast_mut()),
+                passed: AtomicPtr::new((&raw const NONE.0).cast_mut()),
                 #[cfg(loom)]
                 passed: Arc::new(AtomicUsize::new(0)),
                 open: UnsafeCell::new(Open::new()),
@@ -275,7 +279,7 @@ impl Stripe {
     pub(super) fn passed(&self) -> Arc<AtomicUsize> {
         // Acquire, both: what is in the `Arc` is visible. Release: publishes it.
         let mut passed = self.passed.load(Ordering::Acquire).cast_const();
-        if std::ptr::eq(passed, &NONE) {
+        if std::ptr::eq(passed, &NONE.0) {
             let new = Arc::into_raw(Arc::<AtomicUsize>::default());
             match self.passed.compare_exchange(
                 passed.cast_mut(),
@@ -335,7 +339,7 @@ impl Stripe {
 impl Drop for Stripe {
     fn drop(&mut self) {
         let passed = self.passed.load(Ordering::Relaxed).cast_const();
-        if !std::ptr::eq(passed, &NONE) {
+        if !std::ptr::eq(passed, &NONE.0) {
             // SAFETY: from `into_raw` in `passed`.
             drop(unsafe { Arc::from_raw(passed) });
         }
