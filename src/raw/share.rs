@@ -10,9 +10,6 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
-#[cfg(loom)]
-use loom::cell::UnsafeCell;
-
 use super::{open::Open, retire::Retired, stripe::Stripe, striped::Mine, word::Word};
 use crate::epoch::Guard;
 

@@ -256,6 +256,7 @@ pub(super) struct Seat(usize);
 impl Seat {
     /// The seat of threads that have not found theirs: there is never a stripe, and so no more to
     /// ask for those who have.
+    #[cfg(not(any(loom, shuttle)))]
     const UNKNOWN: Seat = Seat(0);
 
     /// Of the thread with this number.
@@ -327,7 +328,7 @@ struct Shape {
 }
 
 impl Shape {
-    /// The first index of a shared one. (Index 0 is `Seat::UNKNOWN`.)
+    /// The first index of a shared one. (Index 0 is that of an unknown seat.)
     fn first_shared(self) -> usize {
         1 + self.own
     }
