@@ -21,7 +21,7 @@ use crate::crowded::{Crowded, Keys, Load, Slice};
 use crate::java;
 use crate::rounds;
 
-/// Where reads and hot keys are measured.
+/// Where hot keys are measured, and reads with most threads.
 const ENTRIES: usize = 1 << 20;
 
 /// Of the growth from an empty map.
@@ -71,7 +71,10 @@ fn all(args: &Args) -> Vec<Crowds> {
     }
     add(RAPID_GROW.name, Load::Growing(&RAPID_GROW), args.mix_capacity, MIXES);
     add("growth", Load::Growth, GROWN, FEW);
-    add("reads", Load::Reads { keys: lazily(|| Stream::hits(ENTRIES)) }, ENTRIES, HOT);
+    for &entries in &args.sizes {
+        let threads = if entries == ENTRIES { HOT } else { FEW };
+        add("reads", Load::Reads { keys: lazily(move || Stream::hits(entries)) }, entries, threads);
+    }
     for (name, exponent, one_update_in) in [
         ("hot_99_updates_10", 0.99, 10),
         ("hot_99_updates_50", 0.99, 2),
