@@ -66,7 +66,9 @@ fn a_stripe_that_its_thread_has_got_back_is_not_opened_by_who_revoked_it_before(
         let flushers = [(), ()].map(|()| spawn(&map, |map| map.flush()));
         loom::thread::yield_now();
         map.insert(A.into(), 2.into());
-        flushers.map(|flusher| flusher.join().unwrap());
+        for flusher in flushers {
+            flusher.join().unwrap();
+        }
     });
 }
 
