@@ -54,7 +54,8 @@ const FREED_BY_ONE_WRITE: usize = 2;
 /// took a sixth longer.
 const OTHERS_ONCE_IN: u32 = 8;
 
-/// With more than so many batches of a stripe waiting, whoever adds one lets other threads run.
+/// With more than so many batches of a stripe waiting, whoever adds one lets other threads run, and
+/// again when there are so many more.
 ///
 /// An epoch lasts until all who are pinned have had their turn. Where there are more threads than
 /// processors, most of those have been preempted, and a turn takes milliseconds: 64 threads on two
@@ -248,8 +249,10 @@ impl Garbage {
             // Relaxed: a hint.
             count.fetch_add(1, Ordering::Relaxed);
         });
+        // Not for each that comes then: an operation that retires very much (`clear`) does so under
+        // one pin, for which all have to wait, however often it yields.
         #[cfg(not(any(loom, shuttle)))]
-        if waiting > PATIENCE {
+        if waiting > PATIENCE && waiting % PATIENCE == 1 {
             std::thread::yield_now();
         }
         #[cfg(any(loom, shuttle))]
