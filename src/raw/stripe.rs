@@ -45,6 +45,7 @@ pub(super) const KEEPS_SPARE: bool = cfg!(not(any(loom, binlock_no_spare)));
 #[cfg(not(loom))]
 static NONE: Never = Never(AtomicUsize::new(0));
 
+/// Alone in its line, and in the one that processors fetch along with it.
 #[cfg(not(loom))]
 #[repr(align(128))]
 struct Never(AtomicUsize);
