@@ -10,7 +10,6 @@
 use super::{
     RawMap,
     bin::{Bin, Header, node_of},
-    hash,
     node::Node,
     prefetch::prefetch,
     word::{Kind, Word},
@@ -73,7 +72,7 @@ impl<K, V> RawMap<K, V> {
 /// if the key is surely absent; `NONE` if it takes an ordinary look-up to say.
 #[inline(always)]
 fn candidate(bin: &Bin, header: Header, hash: u64) -> Word {
-    let word = match header.matches(hash::tag(hash)).first() {
+    let word = match header.matches_of(hash).first() {
         Some(slot) => match bin.word(slot) {
             // The slot has changed since the header was loaded.
             word if word.is_special() => return Word::NONE,

@@ -49,7 +49,8 @@ impl<K, V> Node<K, V> {
     ///
     /// # Safety
     ///
-    /// `spare` was a node of this type, has no content, and nobody can reach it.
+    /// `spare` was a node of this type, has no content and no hash bits
+    /// ([`Word::unhashed`]), and nobody can reach it.
     ///
     /// # Panics
     ///
@@ -99,22 +100,25 @@ impl<K, V> Node<K, V> {
         rest: impl FnOnce(*mut Node<K, V>),
     ) -> Word {
         // (Two branches that differ in little: in large maps it is always the first, and there
-        // each instruction counts.)
+        // each instruction counts. So what says that there is no spare is a wide one.)
+        let spare = spare.unwrap_or(Word::NO_SPARE);
         if Self::is_narrow_in(bits) {
-            let node = match spare {
-                Some(spare) if !spare.is_wide() => Self::of(spare).as_ptr(),
+            let node = if spare.is_wide() {
                 // SAFETY: passed on.
-                spare => unsafe { Self::alloc_instead_of(spare, false) },
+                unsafe { Self::alloc_instead_of(spare, false) }
+            } else {
+                spare.unhashed_address().cast()
             };
             // SAFETY: the memory has room for a node.
             unsafe { (&raw mut (*node).key).copy_from_nonoverlapping(key, 1) };
             rest(node);
             Word::narrow(node.cast(), hash)
         } else {
-            let node = match spare {
-                Some(spare) if spare.is_wide() => Self::of(spare).as_ptr(),
+            let node = if spare.is_wide() && spare != Word::NO_SPARE {
+                Self::of(spare).as_ptr()
+            } else {
                 // SAFETY: passed on.
-                spare => unsafe { Self::alloc_instead_of(spare, true) },
+                unsafe { Self::alloc_instead_of(spare, true) }
             };
             // SAFETY: the memory has room for a node, and for eight bytes in front of it, which
             // are aligned as the node is.
@@ -139,8 +143,8 @@ impl<K, V> Node<K, V> {
     ///
     /// As for [`Node::make`].
     #[inline(never)]
-    unsafe fn alloc_instead_of(spare: Option<Word>, wide: bool) -> *mut Node<K, V> {
-        if let Some(spare) = spare {
+    unsafe fn alloc_instead_of(spare: Word, wide: bool) -> *mut Node<K, V> {
+        if spare != Word::NO_SPARE {
             // SAFETY: the caller's promise.
             unsafe { Self::dealloc(spare) };
         }

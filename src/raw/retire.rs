@@ -141,12 +141,10 @@ impl Garbage {
     #[inline]
     pub(super) fn retire(&self, piece: Retired, guard: &Guard) {
         let mine = self.stripes.mine();
-        mine.either(
-            guard,
-            piece,
-            |mine, piece| self.retire_by(mine, piece, guard),
-            |mine, piece| self.retire_by(mine, piece, guard),
-        );
+        match mine.biased(guard) {
+            Some(mine) => self.retire_by(mine, piece, guard),
+            None => self.retire_by(mine.shared(guard), piece, guard),
+        }
     }
 
     /// The same where it is known how to use the thread's stripe.
@@ -309,6 +307,8 @@ impl Garbage {
             let mine = self.stripes.mine();
             let room = mine.open(guard, |open| open.room_to_keep(emptied.len(), most));
             if let Some(room) = room {
+                // (So many at once take an instruction each, one by one three.)
+                emptied.iter_mut().for_each(|node| *node = node.unhashed());
                 // Made and dropped while the stripe is not open.
                 let mut room = Vec::with_capacity(room);
                 mine.open(guard, |open| open.keep(&mut emptied, &mut room));

@@ -50,7 +50,7 @@ impl<K, V> RawMap<K, V> {
     ) -> Option<&'g Node<K, V>> {
         let bin = self.root().bin_for::<'g>(hash);
         let header = bin.header();
-        let mut matches = header.matches(hash::tag(hash));
+        let mut matches = header.matches_of(hash);
         while let Some(slot) = matches.first() {
             let word = bin.word(slot);
             if word.is_special() {
@@ -89,7 +89,7 @@ impl<K, V> RawMap<K, V> {
             // from being freed.
             block = unsafe { block.next_block() };
             let header = block.header();
-            for slot in header.matches(hash::tag(hash)) {
+            for slot in header.matches_of(hash) {
                 let word = block.word(slot);
                 if word.is_special() {
                     return self.get_again(hash, eq, guard);

@@ -40,23 +40,30 @@ pub(super) struct Shared<'g> {
 }
 
 impl<'g> Mine<'g, Stripe> {
-    /// Does one or the other with the thread's stripe: by the right to use it without a lock, if it
-    /// is the thread's own and not revoked, or else by its lock. (To return the right as an option
-    /// would cost each write two instructions.)
+    /// The right to use the thread's stripe without a lock, if it is its own and not revoked.
     #[inline(always)]
-    pub(super) fn either<T, R>(
-        self,
-        guard: &'g Guard,
-        with: T,
-        biased: impl FnOnce(Biased<'g>, T) -> R,
-        shared: impl FnOnce(Shared<'g>, T) -> R,
-    ) -> R {
-        let stripe = self.stripe();
-        if stripe.bias().is_revoked() {
-            shared(Shared { mine: self, guard }, with)
-        } else {
-            biased(Biased { stripe, not_send: PhantomData }, with)
+    pub(super) fn biased(self, guard: &'g Guard) -> Option<Biased<'g>> {
+        if self.bias().is_revoked() {
+            return None;
         }
+        // SAFETY: just seen, by a thread that is pinned.
+        Some(unsafe { self.assume_biased(guard) })
+    }
+
+    /// The same for who has seen that. (An option costs each write two instructions.)
+    ///
+    /// # Safety
+    ///
+    /// The stripe's bias has been loaded since the guard was made, and was not revoked.
+    #[inline(always)]
+    pub(super) unsafe fn assume_biased(self, _guard: &'g Guard) -> Biased<'g> {
+        Biased { stripe: self.stripe(), not_send: PhantomData }
+    }
+
+    /// The thread's stripe, whichever it is.
+    #[inline(always)]
+    pub(super) fn shared(self, guard: &'g Guard) -> Shared<'g> {
+        Shared { mine: self, guard }
     }
 
     /// Opens the stripe and does something there, unless another thread is there. It must not run
@@ -69,13 +76,16 @@ impl<'g> Mine<'g, Stripe> {
         if bias.is_revoked() && !self.stripe().bias_again(bias) {
             return None;
         }
-        self.either(guard, f, |biased, f| Some(biased.open(f)), |_, _| None)
+        self.biased(guard).map(|biased| biased.open(f))
     }
 
     /// The memory of a node that has been freed, if there is some at hand.
     #[inline]
     pub(super) fn take_spare(self, guard: &'g Guard) -> Option<Word> {
-        self.either(guard, (), |mine, ()| mine.take_spare(), |mine, ()| mine.take_spare())
+        match self.biased(guard) {
+            Some(mine) => mine.take_spare(),
+            None => self.shared(guard).take_spare(),
+        }
     }
 
     /// Adds to the count; says whether another thread has been met there.

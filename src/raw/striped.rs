@@ -88,7 +88,7 @@ impl<T> Striped<T> {
 
     /// `None` if this thread, or another one of its seat, has not been here yet.
     #[inline(always)]
-    fn existing_mine(&self) -> Option<Mine<'_, T>> {
+    pub(super) fn existing_mine(&self) -> Option<Mine<'_, T>> {
         // Acquire: the pointers' first values are visible.
         let more = self.more.load(Ordering::Acquire);
         if more.is_null() {

@@ -224,7 +224,11 @@ impl Table {
     /// The binary logarithm of the number of bins.
     #[inline(always)]
     pub(super) fn bits(self) -> u32 {
-        MAX_SHIFT - self.shift()
+        let shift = self.shift();
+        // SAFETY: what is in the low bits of the address comes from a number of bits. (So it need
+        // not be taken from anything to be compared with one.)
+        unsafe { std::hint::assert_unchecked(shift <= MAX_SHIFT) };
+        MAX_SHIFT - shift
     }
 
     #[inline(always)]

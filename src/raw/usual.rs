@@ -29,10 +29,9 @@ use std::ptr::NonNull;
 use super::{
     RawMap,
     bin::{Bin, Header},
-    hash,
     node::Node,
     retire::Retired,
-    share::{Share, Shared},
+    share::Share,
     table::Table,
     word::Word,
     write::New,
@@ -48,7 +47,7 @@ pub(super) enum Look {
     Unusual,
 }
 
-/// Where the key's node is.
+/// Where a node is.
 #[derive(Clone, Copy)]
 pub(super) struct Found {
     pub(super) slot: usize,
@@ -60,7 +59,7 @@ impl Look {
     pub(super) fn at<K, V>(
         bin: &Bin,
         header: Header,
-        tag: u8,
+        hash: u64,
         eq: &mut impl FnMut(&K) -> bool,
         _guard: &Guard,
     ) -> Look {
@@ -68,7 +67,7 @@ impl Look {
             return Look::Unusual;
         }
         let mut look = if header.has_overflow() { Look::Unusual } else { Look::Absent };
-        for slot in header.matches(tag) {
+        for slot in header.matches_of(hash) {
             let word = bin.word(slot);
             if word.is_special() {
                 return Look::Unusual;
@@ -98,7 +97,7 @@ impl<K, V> RawMap<K, V> {
     {
         let bin = new.bin();
         let header = bin.header();
-        match Look::at::<K, V>(bin, header, new.tag(), &mut |k| *k == *new.key, guard) {
+        match Look::at::<K, V>(bin, header, new.hash, &mut |k| *k == *new.key, guard) {
             Look::Absent => self.add_usually(bin, header, new, mine).map(|_| None),
             Look::Present(found) => {
                 self.replace_found(bin, header, found, new, mine, guard).map(Some)
@@ -117,7 +116,7 @@ impl<K, V> RawMap<K, V> {
     ) -> Option<Word> {
         let bin = new.bin();
         let header = bin.header();
-        match Look::at::<K, V>(bin, header, new.tag(), &mut |_| false, guard) {
+        match Look::at::<K, V>(bin, header, new.hash, &mut |_| false, guard) {
             Look::Absent => self.add_usually(bin, header, new, mine),
             _ => None,
         }
@@ -136,7 +135,7 @@ impl<K, V> RawMap<K, V> {
     {
         let bin = new.bin();
         let header = bin.header();
-        match Look::at::<K, V>(bin, header, new.tag(), &mut |k| *k == *new.key, guard) {
+        match Look::at::<K, V>(bin, header, new.hash, &mut |k| *k == *new.key, guard) {
             Look::Absent => Some(None),
             Look::Present(found) => {
                 self.replace_found(bin, header, found, new, mine, guard).map(Some)
@@ -157,7 +156,7 @@ impl<K, V> RawMap<K, V> {
     ) -> Option<Option<NonNull<Node<K, V>>>> {
         let bin = table.bin_for(hash);
         let header = bin.header();
-        let found = match Look::at::<K, V>(bin, header, hash::tag(hash), eq, guard) {
+        let found = match Look::at::<K, V>(bin, header, hash, eq, guard) {
             Look::Absent => return Some(None),
             Look::Present(found) => found,
             Look::Unusual => return None,
@@ -230,65 +229,6 @@ impl<K, V> RawMap<K, V> {
         if mine.add_to_count(change) {
             self.garbage.stripes.spread_out();
         }
-    }
-}
-
-/// The same for maps that have one stripe for all threads yet, or a thread that has none of its
-/// own. Not inlined, so that the other case stays small. (What `New` holds is taken apart, because the
-/// other case would have to put it together in memory as well.)
-impl<K, V> RawMap<K, V> {
-    #[inline(never)]
-    pub(super) fn insert_usually_shared(
-        &self,
-        hash: u64,
-        (key, value): (&K, &V),
-        table: Table,
-        mine: Shared<'_>,
-        guard: &Guard,
-    ) -> Option<Option<NonNull<Node<K, V>>>>
-    where
-        K: Eq,
-    {
-        self.insert_usually(New { hash, key, value, table }, mine, guard)
-    }
-
-    #[inline(never)]
-    pub(super) fn add_if_absent_shared(
-        &self,
-        hash: u64,
-        (key, value): (&K, &V),
-        table: Table,
-        mine: Shared<'_>,
-        guard: &Guard,
-    ) -> Option<Word> {
-        self.add_if_absent(New { hash, key, value, table }, mine, guard)
-    }
-
-    #[inline(never)]
-    pub(super) fn replace_usually_shared(
-        &self,
-        hash: u64,
-        (key, value): (&K, &V),
-        table: Table,
-        mine: Shared<'_>,
-        guard: &Guard,
-    ) -> Option<Option<NonNull<Node<K, V>>>>
-    where
-        K: Eq,
-    {
-        self.replace_usually(New { hash, key, value, table }, mine, guard)
-    }
-
-    #[inline(never)]
-    pub(super) fn remove_usually_shared(
-        &self,
-        table: Table,
-        hash: u64,
-        eq: &mut impl FnMut(&K) -> bool,
-        mine: Shared<'_>,
-        guard: &Guard,
-    ) -> Option<Option<NonNull<Node<K, V>>>> {
-        self.remove_usually(table, hash, eq, mine, guard)
     }
 }
 

@@ -86,6 +86,10 @@ impl Word {
     pub(super) const NONE: Word = Word(ptr::null_mut());
     pub(super) const VACANT: Word = Word(ptr::without_provenance_mut(LINK));
 
+    /// What stands for the memory of a node, of either kind, where there is none: wide, and
+    /// without an address.
+    pub(super) const NO_SPARE: Word = Word(ptr::without_provenance_mut(WIDE));
+
     /// A word for a node without a hash of its own.
     ///
     /// # Panics
@@ -207,6 +211,19 @@ impl Word {
     #[inline(always)]
     pub(super) fn address(self) -> *mut () {
         self.0.map_addr(|address| address & ADDRESS)
+    }
+
+    /// The word of a node without the hash bits, for the time when it is none.
+    #[inline(always)]
+    pub(super) fn unhashed(self) -> Word {
+        Word(self.0.map_addr(|address| address & (ADDRESS | KIND_BITS)))
+    }
+
+    /// The address that the word of a narrow node without hash bits was made from.
+    #[inline(always)]
+    pub(super) fn unhashed_address(self) -> *mut () {
+        debug_assert!(self.0.addr() & !ADDRESS == 0);
+        self.0
     }
 
     /// The hash bits above the address, of a node or a claim.

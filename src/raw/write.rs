@@ -88,17 +88,43 @@ impl<K, V> RawMap<K, V> {
     where
         K: Eq,
     {
-        let (mine, table) = self.begin_write(pins.guard());
         let guard = pins.guard();
-        let done = mine.either(
-            guard,
-            (),
-            |mine, ()| {
-                self.insert_usually(New { hash, key: &key, value: &value, table }, mine, guard)
-            },
-            |mine, ()| self.insert_usually_shared(hash, (&key, &value), table, mine, guard),
-        );
-        if let Some(replaced) = done {
+        let Some(mine) = self.garbage.stripes.existing_mine() else {
+            return self.insert_after_all(hash, key, value, pins);
+        };
+        let table = self.root();
+        if !Self::is_quiet(mine, table) {
+            return self.insert_after_all(hash, key, value, pins);
+        }
+        // SAFETY: just seen, by a thread that is pinned.
+        let mine = unsafe { mine.assume_biased(guard) };
+        let new = New { hash, key: &key, value: &value, table };
+        if let Some(replaced) = self.insert_usually(new, mine, guard) {
+            // They have been moved into the new node.
+            mem::forget((key, value));
+            return replaced;
+        }
+        self.insert_anyhow(hash, key, value, pins)
+    }
+
+    /// The same where something is to be done first, or where the thread has no stripe to itself.
+    #[cold]
+    #[inline(never)]
+    fn insert_after_all(
+        &self,
+        hash: u64,
+        key: K,
+        value: V,
+        pins: &mut impl Pins,
+    ) -> Option<NonNull<Node<K, V>>>
+    where
+        K: Eq,
+    {
+        let guard = pins.guard();
+        let (mine, table) = self.begin_write(guard);
+        let mine = mine.shared(guard);
+        let new = New { hash, key: &key, value: &value, table };
+        if let Some(replaced) = self.insert_usually(new, mine, guard) {
             // They have been moved into the new node.
             mem::forget((key, value));
             return replaced;
@@ -160,17 +186,43 @@ impl<K, V> RawMap<K, V> {
         if let Some(current) = self.get(hash, |other| *other == key, pins.guard()) {
             return Err(Occupied { current: current.into(), key, value });
         }
-        let (mine, table) = self.begin_write(pins.guard());
         let guard = pins.guard();
-        let done = mine.either(
-            guard,
-            (),
-            |mine, ()| {
-                self.add_if_absent(New { hash, key: &key, value: &value, table }, mine, guard)
-            },
-            |mine, ()| self.add_if_absent_shared(hash, (&key, &value), table, mine, guard),
-        );
-        if let Some(node) = done {
+        let Some(mine) = self.garbage.stripes.existing_mine() else {
+            return self.try_insert_after_all(hash, key, value, pins);
+        };
+        let table = self.root();
+        if !Self::is_quiet(mine, table) {
+            return self.try_insert_after_all(hash, key, value, pins);
+        }
+        // SAFETY: just seen, by a thread that is pinned.
+        let mine = unsafe { mine.assume_biased(guard) };
+        let new = New { hash, key: &key, value: &value, table };
+        if let Some(node) = self.add_if_absent(new, mine, guard) {
+            // They have been moved into the new node.
+            mem::forget((key, value));
+            return Ok(Node::of(node));
+        }
+        self.try_insert_anyhow(hash, key, value, pins)
+    }
+
+    /// The same where something is to be done first, or where the thread has no stripe to itself.
+    #[cold]
+    #[inline(never)]
+    fn try_insert_after_all(
+        &self,
+        hash: u64,
+        key: K,
+        value: V,
+        pins: &mut impl Pins,
+    ) -> Result<NonNull<Node<K, V>>, Occupied<K, V>>
+    where
+        K: Eq,
+    {
+        let guard = pins.guard();
+        let (mine, table) = self.begin_write(guard);
+        let mine = mine.shared(guard);
+        let new = New { hash, key: &key, value: &value, table };
+        if let Some(node) = self.add_if_absent(new, mine, guard) {
             // They have been moved into the new node.
             mem::forget((key, value));
             return Ok(Node::of(node));
@@ -233,17 +285,45 @@ impl<K, V> RawMap<K, V> {
     where
         K: Eq,
     {
-        let (mine, table) = self.begin_write(pins.guard());
         let guard = pins.guard();
-        let done = mine.either(
-            guard,
-            (),
-            |mine, ()| {
-                self.replace_usually(New { hash, key: &key, value: &value, table }, mine, guard)
-            },
-            |mine, ()| self.replace_usually_shared(hash, (&key, &value), table, mine, guard),
-        );
-        if let Some(replaced) = done {
+        let Some(mine) = self.garbage.stripes.existing_mine() else {
+            return self.replace_after_all(hash, key, value, pins);
+        };
+        let table = self.root();
+        if !Self::is_quiet(mine, table) {
+            return self.replace_after_all(hash, key, value, pins);
+        }
+        // SAFETY: just seen, by a thread that is pinned.
+        let mine = unsafe { mine.assume_biased(guard) };
+        let new = New { hash, key: &key, value: &value, table };
+        if let Some(replaced) = self.replace_usually(new, mine, guard) {
+            if replaced.is_some() {
+                // They have been moved into the new node.
+                mem::forget((key, value));
+            }
+            return replaced;
+        }
+        self.replace_anyhow(hash, key, value, pins)
+    }
+
+    /// The same where something is to be done first, or where the thread has no stripe to itself.
+    #[cold]
+    #[inline(never)]
+    fn replace_after_all(
+        &self,
+        hash: u64,
+        key: K,
+        value: V,
+        pins: &mut impl Pins,
+    ) -> Option<NonNull<Node<K, V>>>
+    where
+        K: Eq,
+    {
+        let guard = pins.guard();
+        let (mine, table) = self.begin_write(guard);
+        let mine = mine.shared(guard);
+        let new = New { hash, key: &key, value: &value, table };
+        if let Some(replaced) = self.replace_usually(new, mine, guard) {
             if replaced.is_some() {
                 // They have been moved into the new node.
                 mem::forget((key, value));
@@ -308,15 +388,35 @@ impl<K, V> RawMap<K, V> {
         mut eq: impl FnMut(&K) -> bool,
         pins: &mut impl Pins,
     ) -> Option<NonNull<Node<K, V>>> {
-        let (mine, table) = self.begin_write(pins.guard());
         let guard = pins.guard();
-        let done = mine.either(
-            guard,
-            &mut eq,
-            |mine, eq| self.remove_usually(table, hash, eq, mine, guard),
-            |mine, eq| self.remove_usually_shared(table, hash, eq, mine, guard),
-        );
-        if let Some(removed) = done {
+        let Some(mine) = self.garbage.stripes.existing_mine() else {
+            return self.remove_after_all(hash, eq, pins);
+        };
+        let table = self.root();
+        if !Self::is_quiet(mine, table) {
+            return self.remove_after_all(hash, eq, pins);
+        }
+        // SAFETY: just seen, by a thread that is pinned.
+        let mine = unsafe { mine.assume_biased(guard) };
+        if let Some(removed) = self.remove_usually(table, hash, &mut eq, mine, guard) {
+            return removed;
+        }
+        self.remove_anyhow(hash, eq, |_| true, pins)
+    }
+
+    /// The same where something is to be done first, or where the thread has no stripe to itself.
+    #[cold]
+    #[inline(never)]
+    fn remove_after_all(
+        &self,
+        hash: u64,
+        mut eq: impl FnMut(&K) -> bool,
+        pins: &mut impl Pins,
+    ) -> Option<NonNull<Node<K, V>>> {
+        let guard = pins.guard();
+        let (mine, table) = self.begin_write(guard);
+        let mine = mine.shared(guard);
+        if let Some(removed) = self.remove_usually(table, hash, &mut eq, mine, guard) {
             return removed;
         }
         self.remove_anyhow(hash, eq, |_| true, pins)
@@ -485,6 +585,13 @@ impl<K, V> RawMap<K, V> {
             }
             return Some(new);
         }
+    }
+
+    /// Whether a write has nothing to do first, and its thread's stripe is its own to open.
+    #[inline(always)]
+    fn is_quiet(mine: Mine<'_, Stripe>, root: Table) -> bool {
+        // (Not one after the other: it is hardly ever any of them, and one branch does for all.)
+        !(mine.is_due() | root.next().is_some() | mine.bias().is_revoked())
     }
 
     /// What every write does first: its share of housekeeping.
