@@ -5,7 +5,7 @@
 //! (insert, replace, remove), `claim` and `claiming` (computations), `transfer` (growing and shrinking), `walk` (iteration,
 //! `clear`), `exclusive` (`&mut` and drop), `many` (batches), over `table`, `bin`,
 //! `word`, `node`, `hash`, and `striped`, `stripe` (with `share` and `open`) and `retire` for what is
-//! not in the table. `usual` is the short way through most of this.
+//! not in the table. `usual` is the short way through most of this, `crowded` one beside it.
 //!
 //! The crate's design chapter has the pictures.
 
@@ -14,6 +14,7 @@ use std::{cell::Cell, marker::PhantomData};
 mod bin;
 mod claim;
 mod claiming;
+mod crowded;
 mod exclusive;
 mod hash;
 mod many;

@@ -22,7 +22,7 @@
 //! as long as the caller is pinned, so it is the same node, and present.
 //!
 //! Only nodes with the key's tag that have other keys have to be remembered until the bin is
-//! locked, as `search` does: they may have made room for the key.
+//! locked, as `crowded` and `search` do: they may have made room for the key.
 
 use std::ptr::NonNull;
 

@@ -145,6 +145,13 @@ impl<K, V> RawMap<K, V> {
         K: Eq,
     {
         let table = self.table_for_insertion(pins.guard());
+        let guard = pins.guard();
+        let new = New { hash, key: &key, value: &value, table };
+        if self.add_crowded(new, self.garbage.stripes.mine(), guard).is_some() {
+            // They have been moved into the new node.
+            mem::forget((key, value));
+            return None;
+        }
         let mut seen = Seen::new();
         loop {
             let guard = pins.guard();
@@ -243,6 +250,13 @@ impl<K, V> RawMap<K, V> {
         K: Eq,
     {
         let table = self.table_for_insertion(pins.guard());
+        let guard = pins.guard();
+        let new = New { hash, key: &key, value: &value, table };
+        if let Some(node) = self.add_crowded(new, self.garbage.stripes.mine(), guard) {
+            // They have been moved into the new node.
+            mem::forget((key, value));
+            return Ok(Node::of(node));
+        }
         let mut seen = Seen::new();
         loop {
             let guard = pins.guard();
