@@ -42,7 +42,7 @@ mod place;
 use self::header::{FORWARDED, LAST, LINKED, LOCKED, OVERFLOW, WAITED};
 pub(super) use self::{
     header::{Header, SLOTS, Slots},
-    place::{Placed, Spares, UnsharedBin},
+    place::{Placed, Spares, UnsharedBin, can_halve, halve},
 };
 use super::{
     node::Node,
@@ -352,6 +352,18 @@ impl<'g> BinLock<'g> {
     pub(super) unsafe fn overflow_blocks(&self) -> impl Iterator<Item = &'g Bin> {
         let blocks = Blocks { next: Some((self.bin, self.header)), by: LINKED };
         blocks.skip(1).map(|(block, _)| block)
+    }
+
+    /// The overflow block of a bin that has just one.
+    ///
+    /// # Safety
+    ///
+    /// As for [`BinLock::blocks`].
+    #[inline]
+    pub(super) unsafe fn only_block(&self) -> Option<&'g Bin> {
+        // SAFETY: the caller's promise; the bin is linked.
+        let block: &'g Bin = self.header.is_linked().then(|| unsafe { self.bin.next_block() })?;
+        (!block.header().is_linked()).then_some(block)
     }
 
     /// Publishes the changes, and keeps the lock.

@@ -46,6 +46,12 @@ pub(super) fn packed(hash: u64) -> u16 {
     (hash >> (64 - PACKED_TO)) as u16
 }
 
+/// Which of the packed bits is the index bit `bit`, if one of them is.
+#[inline(always)]
+pub(super) fn packed_bit(bit: u32) -> Option<u32> {
+    (PACKED_FROM..PACKED_TO).contains(&bit).then(|| PACKED_TO - 1 - bit)
+}
+
 /// Index bits `from..to`, from the whole hash.
 #[inline(always)]
 pub(super) fn index_bits(hash: u64, from: u32, to: u32) -> usize {
@@ -77,6 +83,10 @@ mod tests {
                         index_bits(hash, from, to),
                         index_bits_packed(packed(hash), tag(hash), from, to),
                     );
+                    if let Some(bit) = packed_bit(from).filter(|_| to == from + 1) {
+                        let bit = usize::from(packed(hash) >> bit & 1);
+                        assert_eq!(index_bits(hash, from, to), bit);
+                    }
                 }
             }
         }

@@ -38,13 +38,14 @@ use std::alloc::Layout;
 
 use super::{
     RawMap,
-    bin::{Bin, BinLock, Header, Placed, Spares, UnsharedBin, count},
-    hash::PACKED_FROM,
+    bin::{Bin, BinLock, Header, Placed, Spares, UnsharedBin, can_halve, count, halve},
+    hash::{self, PACKED_FROM},
     node::Node,
     retire::Retired,
     stripe::Stripe,
     striped::Mine,
     table::{MIN_BITS, Table, TableError, bits_for},
+    word::{PACKED, Word},
 };
 use crate::{
     epoch::Guard,
@@ -236,6 +237,10 @@ impl<K, V> RawMap<K, V> {
         let end = from.len().min(start + STRIDE);
         let mut moved = 0;
         for index in start..end {
+            if self.move_plain(from, to, index, guard) {
+                moved += 1;
+                continue;
+            }
             match self.move_bin(from, to, index, guard) {
                 Outcome::Moved => moved += 1,
                 Outcome::Nothing => {}
@@ -361,9 +366,9 @@ impl<K, V> RawMap<K, V> {
             }
             target.publish();
         } else {
-            let first_target = index << (to.bits() - from.bits());
             // SAFETY: the bin is locked, and not forwarded yet.
             unsafe { from.vacate_targets(to, index) };
+            let first_target = index << (to.bits() - from.bits());
             // SAFETY: the caller is pinned.
             for (block, header) in unsafe { lock.blocks() } {
                 for slot in header.used() {
@@ -388,6 +393,75 @@ impl<K, V> RawMap<K, V> {
         // Locked until the bin is forwarded: what is taken out of the target must not be found
         // in the bin any more.
         drop(target);
+    }
+
+    /// Moves a bin as almost all are when a map grows by itself: one that nobody has locked or
+    /// waits at, with one overflow block at most, to two bins that have room for what it holds.
+    /// `false` if it is another one, or was when it was to be locked.
+    ///
+    /// What [`RawMap::move_bin`] does with any bin, this does with half the instructions.
+    #[inline(always)]
+    fn move_plain(&self, from: Table, to: Table, index: usize, guard: &Guard) -> bool {
+        if to.bits() != from.bits() + 1 {
+            return false;
+        }
+        match hash::packed_bit(from.bits()) {
+            Some(bit) if PACKED => {
+                self.move_plain_by(from, to, index, |_, word| word.packed() >> bit & 1 != 0, guard)
+            }
+            _ => {
+                // SAFETY: the node is in a table of `from.bits()` bits, and live: this is asked
+                // only while the bin is locked.
+                let is_upper = |tag, word| unsafe {
+                    Node::<K, V>::index_bits(word, tag, from.bits(), to.bits()) != 0
+                };
+                self.move_plain_by(from, to, index, is_upper, guard)
+            }
+        }
+    }
+
+    /// The same; `is_upper` says of a tag and a word in the bin, while that is locked, whether they
+    /// go to the second of the two bins.
+    #[inline(always)]
+    fn move_plain_by(
+        &self,
+        from: Table,
+        to: Table,
+        index: usize,
+        is_upper: impl Copy + Fn(u8, Word) -> bool,
+        guard: &Guard,
+    ) -> bool {
+        let bin = from.bin(index);
+        let header = bin.header();
+        if !header.is_plain() {
+            return false;
+        }
+        let Ok(lock) = bin.try_lock_from(header) else { return false };
+        let targets = [to.bin(2 * index), to.bin(2 * index + 1)];
+        if !header.is_linked() {
+            // SAFETY: the bin is locked, and not forwarded yet: whoever looks for a key of the
+            // targets comes by way of it. They are vacated first.
+            unsafe {
+                from.vacate_targets(to, index);
+                halve([(bin, header)], targets, is_upper);
+            }
+            lock.forward();
+            return true;
+        }
+        // SAFETY: the bin is locked, so its blocks stay.
+        let Some(block) = (unsafe { lock.only_block() }) else { return false };
+        let parts = [(bin, header), (block, block.header())];
+        if !can_halve(parts, is_upper) {
+            return false;
+        }
+        // SAFETY: as above.
+        unsafe {
+            from.vacate_targets(to, index);
+            halve(parts, targets, is_upper);
+        }
+        lock.forward();
+        self.retire(Retired::block(std::ptr::from_ref(block).cast_mut()), guard);
+        true
     }
 
     /// Makes room for so many entries beyond those that are there.

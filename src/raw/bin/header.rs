@@ -60,6 +60,12 @@ impl Header {
         self.0 & (FORWARDED | OVERFLOW) != 0
     }
 
+    /// Whether nobody has the bin locked or waits there, and it is not forwarded.
+    #[inline(always)]
+    pub(in crate::raw) fn is_plain(self) -> bool {
+        self.0 & (LOCKED | FORWARDED | WAITED) == 0
+    }
+
     #[inline(always)]
     pub(in crate::raw) fn is_locked_or_forwarded(self) -> bool {
         self.0 & (LOCKED | FORWARDED) != 0

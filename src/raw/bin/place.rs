@@ -1,6 +1,6 @@
 //! Putting words into bins: into a vacant slot, into an overflow block, or into a new one.
 
-use super::{Bin, Header, LAST, LINKED, OVERFLOW, WAITED, Word};
+use super::{Bin, Header, LAST, LINKED, OVERFLOW, SLOTS, WAITED, Word};
 use crate::sync::Ordering;
 
 /// Overflow blocks allocated ahead of locking a bin, because nothing is allocated while
@@ -187,5 +187,50 @@ impl<'g> UnsharedBin<'g> {
         }
         self.0.header.store(header.0, Ordering::Relaxed);
         placed
+    }
+}
+
+/// Whether two bins have room for what is in these, bins or blocks with their headers.
+#[inline]
+pub(in crate::raw) fn can_halve<const N: usize>(
+    parts: [(&Bin, Header); N],
+    is_upper: impl Fn(u8, Word) -> bool,
+) -> bool {
+    let (mut all, mut upper) = (0, 0);
+    for (block, header) in parts {
+        all += header.used().len();
+        upper += header.used().filter(|&slot| is_upper(header.tag(slot), block.word(slot))).count();
+    }
+    upper <= SLOTS && all - upper <= SLOTS
+}
+
+/// Copies what is in these, bins or blocks with their headers, to two bins.
+///
+/// # Safety
+///
+/// All of it is locked. The two bins are vacant, have never held anything, have room for it, and
+/// nobody else can reach them until the caller publishes them.
+#[inline(always)]
+pub(in crate::raw) unsafe fn halve<const N: usize>(
+    parts: [(&Bin, Header); N],
+    targets: [&Bin; 2],
+    is_upper: impl Fn(u8, Word) -> bool,
+) {
+    let (mut headers, mut lens) = ([Header::EMPTY; 2], [0; 2]);
+    for (block, header) in parts {
+        for slot in header.used() {
+            let (tag, word) = (header.tag(slot), block.word(slot));
+            // (By an index: a branch would be mispredicted every other time.)
+            let half = usize::from(is_upper(tag, word));
+            let len = lens[half];
+            headers[half].set_tag(len, tag);
+            // Relaxed, here and below: the bins are the caller's alone; forwarding the bin that
+            // their nodes come from publishes them.
+            targets[half].slots[len].store(word.into_raw(), Ordering::Relaxed);
+            lens[half] = len + 1;
+        }
+    }
+    for (target, header) in targets.into_iter().zip(headers) {
+        target.header.store(header.0, Ordering::Relaxed);
     }
 }
