@@ -122,15 +122,6 @@ fn an_insertion_beside_a_key_waits_for_its_own_to_be_computed() {
 }
 
 #[test]
-fn an_insertion_beside_a_key_comes_before_or_after_a_computation_of_its_own_that_fails() {
-    linearizable_within(
-        1,
-        || with(&[KEY]),
-        [&[Fail(LIKE_KEY)], &[TryInsert(LIKE_KEY, 9), Get(KEY)]],
-    );
-}
-
-#[test]
 fn an_insertion_beside_a_key_is_right_though_that_is_computed() {
     linearizable_within(
         1,
@@ -220,16 +211,6 @@ fn an_insertion_into_a_bin_notices_that_its_key_has_come_in_a_second_block() {
         1,
         || filled(13, &[], &[KEY]),
         [&[Insert(KEY, 1), Insert(FOURTEENTH, 8), Remove(KEY)], &[Insert(FOURTEENTH, 9)]],
-    );
-}
-
-#[test]
-fn an_insertion_into_a_block_notices_that_its_key_has_come_in_a_second_one() {
-    // The bin's header has been the same all the time.
-    linearizable_within(
-        1,
-        || filled(13, &[], &[NEW]),
-        [&[Insert(NEW, 8), Insert(FOURTEENTH, 8)], &[Insert(FOURTEENTH, 9)]],
     );
 }
 
