@@ -62,8 +62,8 @@ impl<'g> Part<'g> {
 }
 
 impl<K: Eq, V> RawMap<K, V> {
-    /// Adds a node if the key is absent. `None` if it may be present, or if this is not for here;
-    /// nothing has happened then.
+    /// Adds a node if the key is absent, to a map that has a table of its own. `None` if it may be
+    /// present, or if this is not for here; nothing has happened then.
     pub(super) fn add_crowded(
         &self,
         new: New<'_, K, V>,
@@ -72,8 +72,7 @@ impl<K: Eq, V> RawMap<K, V> {
     ) -> Option<Word> {
         let bin = new.bin();
         let header = bin.header();
-        // Nobody can place anything in the table that all maps share.
-        if header.is_locked_or_forwarded() || new.table.is_empty_table() {
+        if header.is_locked_or_forwarded() {
             return None;
         }
         let eq = |key: &K| *key == *new.key;
@@ -105,8 +104,8 @@ impl<K: Eq, V> RawMap<K, V> {
         };
         // There is room, so none of these is needed.
         let placed = lock.place(new.tag(), node, &mut Spares::new());
-        debug_assert_ne!(placed, Placed::NoRoom);
         drop(lock);
+        debug_assert_ne!(placed, Placed::NoRoom);
         self.count_in(mine, 1);
         if placed == Placed::InOverflow {
             self.grow_if_crowded_by(mine, guard);
