@@ -399,7 +399,7 @@ impl<K, V> RawMap<K, V> {
     /// waits at, with one overflow block at most, to two bins that have room for what it holds.
     /// `false` if it is another one, or was when it was to be locked.
     ///
-    /// What [`RawMap::move_bin`] does with any bin, this does with half the instructions.
+    /// What [`RawMap::move_bin`] does with any bin, this does with six tenths of the instructions.
     #[inline(always)]
     fn move_plain(&self, from: Table, to: Table, index: usize, guard: &Guard) -> bool {
         if to.bits() != from.bits() + 1 {
