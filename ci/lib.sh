@@ -31,6 +31,27 @@ limited() {
     return "$status"
 }
 
+# The programs of tests that cargo builds when it is called with these arguments, a line each. What it
+# says meanwhile goes to standard error.
+test_programs() {
+    CARGO_TERM_COLOR=never cargo "$@" --no-run 2>&1 | tee >(cat >&2) |
+        sed -n 's/^ *Executable .*(\(.*\))$/\1/p'
+}
+
+# Runs a program of tests with these arguments. It is quiet if it passes; one that runs no test does
+# not. Exported, for `xargs` to run several at a time.
+passes() {
+    local output name
+    name="$(basename "$1") ${*:2}"
+    if output=$("$@" 2>&1) && grep -q '^test result: ok\. [1-9]' <<<"$output"; then
+        echo "$name: $(grep '^test result: ok\.' <<<"$output")"
+    else
+        printf '%s: FAILED\n%s\n' "$name" "$output"
+        return 1
+    fi
+}
+export -f passes
+
 # Exits unless a nightly toolchain is at hand or can be had.
 need_nightly() {
     command -v rustup >/dev/null || cannot_run "needs a nightly toolchain, and rustup to select it"

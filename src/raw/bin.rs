@@ -51,7 +51,7 @@ use super::{
 use crate::sync::{
     AtomicPtr, AtomicU64, Backoff, Ordering,
     alloc::{self, Layout},
-    const_unless_loom,
+    const_unless_loom, load_to_exchange,
 };
 
 /// A bin of a table, or an overflow block (which has the same form; of its control bits
@@ -150,7 +150,7 @@ impl Bin {
     #[inline]
     pub(super) fn lock(&self) -> Option<BinLock<'_>> {
         let mut backoff = Backoff::new();
-        let mut seen = self.header.load(Ordering::Relaxed);
+        let mut seen = load_to_exchange!(self.header);
         loop {
             if seen & FORWARDED != 0 {
                 // The relaxed load said so; what the forwarding published is needed.
@@ -164,7 +164,7 @@ impl Bin {
                 }
             } else {
                 backoff.wait();
-                seen = self.header.load(Ordering::Relaxed);
+                seen = load_to_exchange!(self.header);
             }
         }
     }

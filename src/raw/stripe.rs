@@ -34,6 +34,7 @@ use super::{open::Open, retire::Sealed, share::OpenLock, striped::Make};
 use crate::sync::AtomicPtr;
 use crate::sync::{
     Arc, AtomicBool, AtomicIsize, AtomicUsize, Mutex, MutexGuard, Ordering, const_unless_loom,
+    load_to_exchange,
 };
 
 /// With `--cfg binlock_no_spare` nothing is kept, so that sanitizers see every node being
@@ -166,7 +167,7 @@ impl Stripe {
         debug_assert!(!self.is_own);
         // Relaxed, all: see `count`. An exchange instead of an addition, to notice when threads
         // meet here.
-        let seen = self.count.load(Ordering::Relaxed);
+        let seen = load_to_exchange!(self.count);
         let sum = seen.wrapping_add(change);
         let exchanged =
             self.count.compare_exchange(seen, sum, Ordering::Relaxed, Ordering::Relaxed);
