@@ -156,7 +156,7 @@ where
     S: BuildHasher,
 {
     /// Whether a key is present; see [`HashMap::contains_key`].
-    #[inline]
+    #[inline(always)]
     pub fn contains<Q>(&self, key: &Q) -> bool
     where
         Q: Hash + Equivalent<K> + ?Sized,
@@ -165,7 +165,7 @@ where
     }
 
     /// The key of the set that is equivalent to this one; see [`HashMap::get`].
-    #[inline]
+    #[inline(always)]
     pub fn get<Q>(&self, key: &Q) -> Option<SetRef<'_, K>>
     where
         Q: Hash + Equivalent<K> + ?Sized,
