@@ -2,8 +2,8 @@
 //! users. All `unsafe` code of the crate that is about the map is below here.
 //!
 //! One module, one protocol: `search` (readers, and writers before they lock), `write`
-//! (insert, replace, remove), `claim` and `claiming` (computations), `transfer` (growing and shrinking), `walk` (iteration,
-//! `clear`), `exclusive` (`&mut` and drop), `many` (batches), over `table`, `bin`,
+//! (insert, replace) and `remove`, `claim` and `claiming` (computations), `transfer` (growing and
+//! shrinking), `walk` (iteration, `clear`), `exclusive` (`&mut` and drop), `many` (batches), over `table`, `bin`,
 //! `word`, `node`, `hash`, and `striped`, `stripe` (with `share` and `open`) and `retire` for what is
 //! not in the table. `usual` is the short way through most of this, `crowded` one beside it.
 //!
@@ -24,6 +24,7 @@ mod numbers;
 mod open;
 mod panicked;
 mod prefetch;
+mod remove;
 mod retire;
 mod search;
 mod share;
