@@ -3,10 +3,16 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use binlock::HashMap;
-use common::{Hashers, Random, race, together, within};
+use common::{Hashers, Random, key_in_bin, race, together, within};
 
 const WRITERS: usize = 8;
 
@@ -349,4 +355,92 @@ fn a_growing_map_works_while_its_transfer_is_anywhere() {
             assert_eq!((map.len(), pinned.iter().count()), (0, 0));
         }
     }
+}
+
+/// What becomes of a bin of a table of `2^bits` bins, with so many keys for each of the two bins that
+/// it is parted into, when some of the keys have been removed again and some are claimed.
+fn part(bits: u32, index: u16, halves: [u64; 2], random: &mut Random) {
+    let bins = 1_usize << bits;
+    let map = HashMap::with_capacity_and_hasher(bins * 5 + bins / 4, Hashers::Identity);
+    let key = |half: u64, i: u64| {
+        // The bits behind those of the larger table are to make no difference.
+        let rest = random_bits(half, i) >> (bits + 1);
+        let prefix = index << (16 - bits) | (half as u16) << (15 - bits) | rest;
+        key_in_bin(prefix, (2 * i + half) << 31)
+    };
+    let value = Arc::new(());
+    let mut model = BTreeMap::new();
+    let mut keys: Vec<u64> =
+        (0..2).flat_map(|half| (0..halves[half as usize]).map(move |i| key(half, i))).collect();
+    keys.sort_by_cached_key(|_| random.next());
+    for (i, &key) in keys.iter().enumerate() {
+        assert!(map.insert(key, (i, Arc::clone(&value))).is_none());
+        model.insert(key, i);
+    }
+    // None, some, or all but few: then its blocks are empty.
+    let removed = [0, 0, 3, 7][random.below(4) as usize];
+    for key in &keys {
+        if random.below(8) < removed {
+            assert_eq!(map.remove(key).map(|found| found.0), model.remove(key));
+        }
+    }
+    let claimed = [0, 2][random.below(2) as usize];
+    let mut claims = Vec::new();
+    for key in &keys {
+        if random.below(8) < claimed {
+            claims.push(map.entry(*key).unwrap());
+        }
+    }
+    let check = |model: &BTreeMap<u64, usize>| {
+        let pinned = map.pin();
+        for key in &keys {
+            assert_eq!(pinned.get(key).map(|found| &found.0), model.get(key));
+        }
+        let mut seen: Vec<_> = pinned.iter().map(|(key, found)| (*key, found.0)).collect();
+        seen.sort();
+        assert!(seen.into_iter().eq(model.iter().map(|(key, i)| (*key, *i))));
+        assert_eq!(map.len(), model.len());
+    };
+    let small = map.capacity();
+    map.reserve(small + 1 - map.len());
+    assert!((small + 1..3 * small).contains(&map.capacity()));
+    check(&model);
+    // Each write helps, by a stride of 32 bins.
+    for _ in 0..=bins / 32 {
+        assert!(map.remove(&key_in_bin(!(index << (16 - bits)), 1)).is_none());
+    }
+    check(&model);
+    for (i, claim) in claims.into_iter().enumerate() {
+        model.insert(*claim.key(), 100 + i);
+        claim.insert((100 + i, Arc::clone(&value))).unwrap();
+    }
+    check(&model);
+    // There is room where nothing has been before.
+    for (i, &key) in keys.iter().enumerate() {
+        let replaced = map.insert(key, (200 + i, Arc::clone(&value)));
+        assert_eq!(replaced.map(|replaced| replaced.0), model.insert(key, 200 + i));
+    }
+    check(&model);
+    drop(map);
+    assert_eq!(Arc::strong_count(&value), 1);
+}
+
+/// The bits of a hash that no table of the test knows.
+fn random_bits(half: u64, i: u64) -> u16 {
+    Random::new(2 * i + half).next() as u16
+}
+
+#[test]
+fn a_bin_is_parted_right_whatever_is_in_it() {
+    within(240, || {
+        let random = &mut Random::new(1);
+        // The nodes of smaller tables than `2^10` have their hashes in front.
+        for bits in [3, 9, 10, 12] {
+            for index in [0, (1 << bits) - 1] {
+                for halves in (0..10).flat_map(|lower| (0..10).map(move |upper| [lower, upper])) {
+                    part(bits, index, halves, random);
+                }
+            }
+        }
+    });
 }

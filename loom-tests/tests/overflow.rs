@@ -210,6 +210,18 @@ fn a_bin_whose_overflow_block_is_empty_is_moved() {
 }
 
 #[test]
+fn a_bin_with_two_overflow_blocks_is_parted() {
+    // Seven that stay in the first bin when there are eight, and seven that do not.
+    const OTHER_THIRTEENTH: Name = Name::new(0x20, 13, 0);
+    let parted = || {
+        let both = |i: u8| [(name(i), i.into()), (Name::new(0x20, i, 0), u64::from(i) + 20)];
+        let entries: Vec<_> = (1..=13).step_by(2).flat_map(both).collect();
+        map_with(11, &entries)
+    };
+    linearizable(parted, [&[Reserve(20)], &[Get(THIRTEENTH), Get(OTHER_THIRTEENTH)]]);
+}
+
+#[test]
 fn an_insertion_into_an_empty_overflow_block_meets_the_growth() {
     linearizable(none_outside, [&[Reserve(20)], &[Insert(NEW, 8), Get(NEW)]]);
 }
