@@ -437,13 +437,14 @@ impl<K, V> RawMap<K, V> {
             return false;
         }
         let Ok(lock) = bin.try_lock_from(header) else { return false };
-        let targets = [to.bin(2 * index), to.bin(2 * index + 1)];
+        // Only when they are vacated: a new table's bins are not written before.
+        let targets = || [to.bin(2 * index), to.bin(2 * index + 1)];
         if !header.is_linked() {
             // SAFETY: the bin is locked, and not forwarded yet: whoever looks for a key of the
             // targets comes by way of it. They are vacated first.
             unsafe {
                 from.vacate_targets(to, index);
-                halve([(bin, header)], targets, is_upper);
+                halve([(bin, header)], targets(), is_upper);
             }
             lock.forward();
             return true;
@@ -457,7 +458,7 @@ impl<K, V> RawMap<K, V> {
         // SAFETY: as above.
         unsafe {
             from.vacate_targets(to, index);
-            halve(parts, targets, is_upper);
+            halve(parts, targets(), is_upper);
         }
         lock.forward();
         self.retire(Retired::block(std::ptr::from_ref(block).cast_mut()), guard);
