@@ -38,6 +38,9 @@ use crate::workloads::{Job, Run};
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
+    if let Some(code) = workloads::one_pass::serve() {
+        return code;
+    }
     let args = match Args::from_env() {
         Ok(Some(args)) => args,
         Ok(None) => return ExitCode::SUCCESS,

@@ -28,14 +28,21 @@ impl Filler {
 
 /// Ours and the peers that the command line invites.
 pub fn fillers(args: &Args) -> Vec<Filler> {
-    let peers = [
+    all()
+        .filter(|filler| filler.name == Binlock::<u64>::NAME || args.invites(filler.name))
+        .collect()
+}
+
+/// Ours, and all peers.
+pub fn all() -> impl Iterator<Item = Filler> {
+    [
+        Filler::of::<Binlock>(),
         Filler::of::<Papaya>(),
         Filler::of::<Flurry>(),
         Filler::of::<SccMap>(),
         Filler::of::<DashMap>(),
         Filler::of::<Sharded>(),
         Filler::of::<Hashbrown>(),
-    ];
-    let invited = peers.into_iter().filter(|peer| args.invites(peer.name));
-    [Filler::of::<Binlock>()].into_iter().chain(invited).collect()
+    ]
+    .into_iter()
 }

@@ -13,6 +13,8 @@
 //!   and of these the longest. It is blind to what a map does at a different insert each time.
 //!
 //! A contender that only reads the clock shows what the machine does by itself.
+//!
+//! Each pass has a process of its own (see `one_pass`).
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -20,9 +22,8 @@ use std::time::Instant;
 use hdrhistogram::Histogram;
 
 use super::fillers::{Filler, fillers};
-use super::{Job, Run, fill_cost, workload};
+use super::{Job, Run, fill_cost, one_pass, workload};
 use crate::args::Args;
-use crate::common::keys;
 use crate::common::maps::{Map, Session};
 use crate::common::report::{Measure, Row, Table};
 use crate::common::work::WRITES_PER_SESSION;
@@ -33,13 +34,14 @@ const SMALLEST: usize = 1 << 20;
 
 const LATENCY: &str = "insert_latency";
 
+pub const CLOCK_ALONE: &str = "(the clock alone)";
+
 /// Inserts the keys into an empty map and notes for each how many nanoseconds it took.
 pub type Pass = fn(&[u64], &mut [u32]);
 
 /// What the passes of one contender came to.
 struct Passes {
     name: &'static str,
-    pass: Pass,
     /// The least time of each insert.
     least: Vec<u32>,
     /// Of each pass, the nanoseconds that so much of the inserts stayed within.
@@ -73,17 +75,13 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
 }
 
 fn measure(run: &mut Run<'_>, fillers: &[Filler], entries: usize) {
-    let maps = fillers.iter().map(|filler| (filler.name, filler.time_inserts));
-    let contenders = maps.chain([("(the clock alone)", clock_alone as Pass)]);
-    let mut contenders: Vec<Passes> =
-        contenders.map(|(name, pass)| Passes::new(name, pass, entries)).collect();
+    let names = fillers.iter().map(|filler| filler.name).chain([CLOCK_ALONE]);
+    let mut contenders: Vec<Passes> = names.map(|name| Passes::new(name, entries)).collect();
 
-    let keys = keys::present(entries);
     let rounds = run.args.long_rounds(entries);
-    let mut times = vec![0; entries];
     let samples = rounds::interleave(contenders.len(), rounds, |contender, round| {
         let passes = &mut contenders[contender];
-        (passes.pass)(&keys, &mut times);
+        let times = one_pass::run(passes.name, entries);
         run.progress.advance(fill_cost(entries));
         if round > 0 {
             passes.add(&times);
@@ -99,8 +97,8 @@ fn measure(run: &mut Run<'_>, fillers: &[Filler], entries: usize) {
 }
 
 impl Passes {
-    fn new(name: &'static str, pass: Pass, entries: usize) -> Self {
-        Self { name, pass, least: vec![u32::MAX; entries], quantiles: Default::default() }
+    fn new(name: &'static str, entries: usize) -> Self {
+        Self { name, least: vec![u32::MAX; entries], quantiles: Default::default() }
     }
 
     fn add(&mut self, times: &[u32]) {
@@ -165,7 +163,7 @@ pub fn time_inserts<M: Map>(keys: &[u64], times: &mut [u32]) {
 }
 
 /// Several readings for an insert, so that a pass is as long, and as exposed, as that of a map.
-fn clock_alone(_: &[u64], times: &mut [u32]) {
+pub fn clock_alone(_: &[u64], times: &mut [u32]) {
     let mut last = Instant::now();
     times.fill_with(|| {
         for _ in 0..8 {

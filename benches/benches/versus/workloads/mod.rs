@@ -13,6 +13,7 @@ mod fillers;
 mod groups;
 mod iteration;
 mod longest_insert;
+pub mod one_pass;
 mod other_types;
 mod pairs;
 mod readers_hits;
