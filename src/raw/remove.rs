@@ -18,16 +18,19 @@ impl<K, V> RawMap<K, V> {
         pins: &mut impl Pins,
     ) -> Option<NonNull<Node<K, V>>> {
         let guard = pins.guard();
+        let table = self.root();
+        let bin = table.bin_for(hash);
+        // Before anything else: see `usual`.
+        let header = bin.header();
         let Some(mine) = self.garbage.stripes.existing_mine() else {
             return self.remove_after_all(hash, eq, pins);
         };
-        let table = self.root();
         if !Self::is_quiet(mine, table) {
             return self.remove_after_all(hash, eq, pins);
         }
         // SAFETY: just seen, by a thread that is pinned.
         let mine = unsafe { mine.assume_biased(guard) };
-        if let Some(removed) = self.remove_usually(table, hash, &mut eq, mine, guard) {
+        if let Some(removed) = self.remove_usually(bin, header, hash, &mut eq, mine, guard) {
             return removed;
         }
         self.remove_anyhow(hash, eq, |_| true, pins)
@@ -45,7 +48,8 @@ impl<K, V> RawMap<K, V> {
         let guard = pins.guard();
         let (mine, table) = self.begin_write(guard);
         let mine = mine.shared(guard);
-        if let Some(removed) = self.remove_usually(table, hash, &mut eq, mine, guard) {
+        let bin = table.bin_for(hash);
+        if let Some(removed) = self.remove_usually(bin, bin.header(), hash, &mut eq, mine, guard) {
             return removed;
         }
         self.remove_anyhow(hash, eq, |_| true, pins)

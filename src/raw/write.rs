@@ -88,17 +88,19 @@ impl<K, V> RawMap<K, V> {
         K: Eq,
     {
         let guard = pins.guard();
+        let table = self.root();
+        // Before anything else: see `usual`.
+        let header = table.bin_for(hash).header();
         let Some(mine) = self.garbage.stripes.existing_mine() else {
             return self.insert_after_all(hash, key, value, pins);
         };
-        let table = self.root();
         if !Self::is_quiet(mine, table) {
             return self.insert_after_all(hash, key, value, pins);
         }
         // SAFETY: just seen, by a thread that is pinned.
         let mine = unsafe { mine.assume_biased(guard) };
         let new = New { hash, key: &key, value: &value, table };
-        if let Some(replaced) = self.insert_usually(new, mine, guard) {
+        if let Some(replaced) = self.insert_usually(new, header, mine, guard) {
             // They have been moved into the new node.
             mem::forget((key, value));
             return replaced;
@@ -123,7 +125,8 @@ impl<K, V> RawMap<K, V> {
         let (mine, table) = self.begin_write(guard);
         let mine = mine.shared(guard);
         let new = New { hash, key: &key, value: &value, table };
-        if let Some(replaced) = self.insert_usually(new, mine, guard) {
+        let header = new.bin().header();
+        if let Some(replaced) = self.insert_usually(new, header, mine, guard) {
             // They have been moved into the new node.
             mem::forget((key, value));
             return replaced;
@@ -193,17 +196,19 @@ impl<K, V> RawMap<K, V> {
             return Err(Occupied { current: current.into(), key, value });
         }
         let guard = pins.guard();
+        let table = self.root();
+        // Before anything else: see `usual`.
+        let header = table.bin_for(hash).header();
         let Some(mine) = self.garbage.stripes.existing_mine() else {
             return self.try_insert_after_all(hash, key, value, pins);
         };
-        let table = self.root();
         if !Self::is_quiet(mine, table) {
             return self.try_insert_after_all(hash, key, value, pins);
         }
         // SAFETY: just seen, by a thread that is pinned.
         let mine = unsafe { mine.assume_biased(guard) };
         let new = New { hash, key: &key, value: &value, table };
-        if let Some(node) = self.add_if_absent(new, mine, guard) {
+        if let Some(node) = self.add_if_absent(new, header, mine, guard) {
             // They have been moved into the new node.
             mem::forget((key, value));
             return Ok(Node::of(node));
@@ -228,7 +233,8 @@ impl<K, V> RawMap<K, V> {
         let (mine, table) = self.begin_write(guard);
         let mine = mine.shared(guard);
         let new = New { hash, key: &key, value: &value, table };
-        if let Some(node) = self.add_if_absent(new, mine, guard) {
+        let header = new.bin().header();
+        if let Some(node) = self.add_if_absent(new, header, mine, guard) {
             // They have been moved into the new node.
             mem::forget((key, value));
             return Ok(Node::of(node));
@@ -299,17 +305,19 @@ impl<K, V> RawMap<K, V> {
         K: Eq,
     {
         let guard = pins.guard();
+        let table = self.root();
+        // Before anything else: see `usual`.
+        let header = table.bin_for(hash).header();
         let Some(mine) = self.garbage.stripes.existing_mine() else {
             return self.replace_after_all(hash, key, value, pins);
         };
-        let table = self.root();
         if !Self::is_quiet(mine, table) {
             return self.replace_after_all(hash, key, value, pins);
         }
         // SAFETY: just seen, by a thread that is pinned.
         let mine = unsafe { mine.assume_biased(guard) };
         let new = New { hash, key: &key, value: &value, table };
-        if let Some(replaced) = self.replace_usually(new, mine, guard) {
+        if let Some(replaced) = self.replace_usually(new, header, mine, guard) {
             if replaced.is_some() {
                 // They have been moved into the new node.
                 mem::forget((key, value));
@@ -336,7 +344,8 @@ impl<K, V> RawMap<K, V> {
         let (mine, table) = self.begin_write(guard);
         let mine = mine.shared(guard);
         let new = New { hash, key: &key, value: &value, table };
-        if let Some(replaced) = self.replace_usually(new, mine, guard) {
+        let header = new.bin().header();
+        if let Some(replaced) = self.replace_usually(new, header, mine, guard) {
             if replaced.is_some() {
                 // They have been moved into the new node.
                 mem::forget((key, value));
