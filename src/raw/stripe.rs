@@ -323,7 +323,7 @@ impl Stripe {
         passed.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Whether a sealed batch may be freed: what every write asks first.
+    /// Whether a sealed batch may be freed: what every write asks before it changes anything.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
         // Acquire: as in `passed`.

@@ -479,9 +479,9 @@ impl<K, V> RawMap<K, V> {
         !(mine.is_due() | root.next().is_some() | mine.bias().is_revoked())
     }
 
-    /// What every write does first: its share of housekeeping.
+    /// What every write does before it begins: its share of housekeeping.
     ///
-    /// It comes first because it can run the user's `Drop`: when that panics, the
+    /// It comes before because it can run the user's `Drop`: when that panics, the
     /// operation has not begun. Returns the thread's stripe, and the root table.
     #[inline]
     pub(super) fn begin_write(&self, guard: &Guard) -> (Mine<'_, Stripe>, Table) {
