@@ -481,7 +481,7 @@ impl<K, V> RawMap<K, V> {
 
     /// What every write does before it begins: its share of housekeeping.
     ///
-    /// It comes before because it can run the user's `Drop`: when that panics, the
+    /// That is because it can run the user's `Drop`: when that panics, the
     /// operation has not begun. Returns the thread's stripe, and the root table.
     #[inline]
     pub(super) fn begin_write(&self, guard: &Guard) -> (Mine<'_, Stripe>, Table) {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use libmimalloc_sys::mi_collect;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
@@ -29,28 +28,6 @@ pub fn interleave<T>(
         }
     }
     samples
-}
-
-/// The same for contenders that make a new map in each slice, and drop it.
-pub fn interleave_new_maps<T>(
-    contenders: usize,
-    rounds: usize,
-    mut slice: impl FnMut(usize, usize) -> T,
-) -> Vec<Vec<T>> {
-    interleave(contenders, rounds, |contender, round| {
-        settle_allocator();
-        slice(contender, round)
-    })
-}
-
-/// Has the allocator give what has been freed back to the system.
-///
-/// It would do so in its own time, a piece whenever it is called: during the slice of the next
-/// contender, and the more often that one allocates. When a map of `2^24` entries had been dropped,
-/// the next one's filling was interrupted by 900 such calls, of 60 to 200 µs, if it was binlock's.
-pub fn settle_allocator() {
-    // SAFETY: may be called at any time.
-    unsafe { mi_collect(true) };
 }
 
 /// How many operations fill a slice, by the time that `ours` takes for a number of them.

@@ -148,16 +148,12 @@ fn measure(
     let comparison = |&threads: &usize| Comparison::new(name_of(name, threads, *entries), *rounds);
     let mut comparisons: Vec<_> = counts.iter().map(comparison).collect();
     let mut scaling = Scaling::of(counts);
-    let makes_new_maps = crowds.load.work(*entries).is_some();
     in_groups(run, contenders, *entries, |run, group| {
         let samples = rounds::interleave(group.len(), *rounds, |contender, round| {
             let (_, map) = &group[contender];
             counts
                 .iter()
                 .map(|&threads| {
-                    if makes_new_maps {
-                        rounds::settle_allocator();
-                    }
                     let time = time(run.args, threads);
                     let work = map.slice(&Slice { threads, time, round });
                     run.progress.advance(crowds.slice_cost(run.args, threads));

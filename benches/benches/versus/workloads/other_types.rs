@@ -112,7 +112,7 @@ fn fills(args: &Args, entries: usize) -> Option<Job> {
         run: Box::new(move |run: &mut Run<'_>| {
             let keys = keys::present(entries);
             let rounds = run.args.long_rounds(entries);
-            let samples = rounds::interleave_new_maps(fillers.len(), rounds, |filler, _| {
+            let samples = rounds::interleave(fillers.len(), rounds, |filler, _| {
                 let time = (fillers[filler].fill)(&keys);
                 run.progress.advance(fill_cost(entries) * FILL);
                 time.as_nanos() as f64 / entries as f64
