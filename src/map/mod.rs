@@ -528,8 +528,15 @@ where
     /// ```
     #[inline]
     pub fn insert(&self, key: K, value: V) -> Option<Ref<'_, K, V>> {
-        let mut guard = epoch::pin();
         let hash = self.hash(&key);
+        self.raw.ask_for_bin(hash);
+        self.insert_hashed(hash, key, value)
+    }
+
+    /// Out of line, so that nothing has to be saved before the bin is asked for.
+    #[inline(never)]
+    fn insert_hashed(&self, hash: u64, key: K, value: V) -> Option<Ref<'_, K, V>> {
+        let mut guard = epoch::pin();
         let previous = self.raw.insert(hash, key, value, &mut guard)?;
         Some(Ref::new(previous, guard))
     }

@@ -265,6 +265,13 @@ where
     #[inline]
     pub fn insert(&self, key: K, value: V) -> Option<&V> {
         let hash = self.map.hash(&key);
+        self.map.raw.ask_for_bin(hash);
+        self.insert_hashed(hash, key, value)
+    }
+
+    /// Out of line, so that nothing has to be saved before the bin is asked for.
+    #[inline(never)]
+    fn insert_hashed(&self, hash: u64, key: K, value: V) -> Option<&V> {
         Some(self.value(self.map.raw.insert(hash, key, value, &mut &self.guard)?))
     }
 

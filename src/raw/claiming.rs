@@ -198,7 +198,7 @@ impl<K, V, H: Holder> Claim<'_, K, V, H> {
         mut eq: impl FnMut(&K) -> bool,
         guard: &Guard,
     ) -> Look {
-        Look::at::<K, V>(bin, header, self.hash, &mut eq, guard)
+        Look::at::<K, V>(bin, header, header.matches_of(self.hash), &mut eq, guard)
     }
 
     /// Claims the key of a node.

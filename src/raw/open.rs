@@ -74,6 +74,16 @@ impl Open {
         self.spare.pop()
     }
 
+    /// Takes it back, or gives it to the caller if there is no room for it.
+    #[inline(always)]
+    pub(super) fn give_spare(&mut self, spare: Word) -> Result<(), Word> {
+        if self.spare.len() == self.spare.capacity() {
+            return Err(spare);
+        }
+        self.spare.push(spare);
+        Ok(())
+    }
+
     /// All such memory.
     pub(super) fn take_spares(&mut self) -> Vec<Word> {
         mem::take(&mut self.spare)
@@ -162,6 +172,24 @@ mod tests {
         assert_eq!(open.room_to_keep(BATCH + 1, SPARE), SPARE);
         open.spare = Vec::with_capacity(SPARE);
         assert_eq!(open.room_to_keep(2 * SPARE, SPARE), 0);
+    }
+
+    #[test]
+    fn memory_that_was_not_used_is_taken_back_if_there_is_room_for_it() {
+        let mut open = Open::new();
+        let word = |address| Word::narrow(ptr::without_provenance_mut(address), 0);
+        assert!(open.give_spare(word(8)) == Err(word(8)));
+        open.spare = Vec::with_capacity(2);
+        let room = open.spare.capacity();
+        for n in 1..=room {
+            assert!(open.give_spare(word(8 * n)) == Ok(()));
+        }
+        let too_many = word(8 * (room + 1));
+        assert!(open.give_spare(too_many) == Err(too_many));
+        assert_eq!(open.spare.capacity(), room, "allocated");
+        for n in (1..=room).rev() {
+            assert!(open.take_spare() == Some(word(8 * n)));
+        }
     }
 
     #[test]

@@ -1,5 +1,17 @@
 //! Cache lines that will be needed soon.
 
+use super::{RawMap, table::Table};
+use crate::sync::Ordering;
+
+impl<K, V> RawMap<K, V> {
+    /// Asks for the bin of a hash. The caller need not be pinned: the bin may be gone by then.
+    #[inline(always)]
+    pub(crate) fn ask_for_bin(&self, hash: u64) {
+        // Relaxed: nobody looks at what is there.
+        prefetch(Table::from_raw(self.root.load(Ordering::Relaxed)).address_for(hash));
+    }
+}
+
 /// Asks for a cache line without waiting for it.
 #[inline(always)]
 pub(super) fn prefetch<T>(address: *const T) {

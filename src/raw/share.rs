@@ -18,6 +18,10 @@ pub(super) trait Share: Copy {
     /// The memory of a node that has been freed, if there is some at hand.
     fn take_spare(self) -> Option<Word>;
 
+    /// Takes back such memory that has not been used after all, or does not if it is not as simple
+    /// as that.
+    fn give_spare(self, spare: Word) -> Result<(), Word>;
+
     /// Adds garbage, or gives it back if it is not as simple as that.
     fn retire(self, piece: Retired) -> Result<(), Retired>;
 
@@ -122,6 +126,11 @@ impl Share for Biased<'_> {
     }
 
     #[inline(always)]
+    fn give_spare(self, spare: Word) -> Result<(), Word> {
+        self.open(|open| open.give_spare(spare))
+    }
+
+    #[inline(always)]
     fn retire(self, piece: Retired) -> Result<(), Retired> {
         self.open(|open| open.retire(piece))
     }
@@ -145,6 +154,13 @@ impl Share for Shared<'_> {
             self.mine.set_has_spare(false);
         }
         spare
+    }
+
+    /// (It has not been worth a lock: those who share a stripe are many, and it is about the
+    /// memory of one node.)
+    #[inline]
+    fn give_spare(self, spare: Word) -> Result<(), Word> {
+        Err(spare)
     }
 
     #[inline(never)]

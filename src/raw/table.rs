@@ -261,6 +261,14 @@ impl Table {
         self.bin((hash >> self.shift() >> (64 - MAX_SHIFT)) as usize)
     }
 
+    /// Where that bin is, for who may not look at it, as the table may have been freed.
+    #[inline(always)]
+    pub(super) fn address_for(self, hash: u64) -> *const Bin {
+        // (Loom's bins are larger. Nobody asks for them.)
+        let offset = (hash >> self.shift()) as usize & !SHIFT_BITS;
+        self.first().wrapping_byte_add(offset)
+    }
+
     /// The bin with an index less than `len()`.
     #[inline(always)]
     pub(super) fn bin<'g>(self, index: usize) -> &'g Bin {

@@ -89,8 +89,6 @@ impl<K, V> RawMap<K, V> {
     {
         let guard = pins.guard();
         let table = self.root();
-        // Before anything else: see `usual`.
-        let header = table.bin_for(hash).header();
         let Some(mine) = self.garbage.stripes.existing_mine() else {
             return self.insert_after_all(hash, key, value, pins);
         };
@@ -100,7 +98,7 @@ impl<K, V> RawMap<K, V> {
         // SAFETY: just seen, by a thread that is pinned.
         let mine = unsafe { mine.assume_biased(guard) };
         let new = New { hash, key: &key, value: &value, table };
-        if let Some(replaced) = self.insert_usually(new, header, mine, guard) {
+        if let Some(replaced) = self.insert_usually(new, mine, guard) {
             // They have been moved into the new node.
             mem::forget((key, value));
             return replaced;
@@ -125,8 +123,7 @@ impl<K, V> RawMap<K, V> {
         let (mine, table) = self.begin_write(guard);
         let mine = mine.shared(guard);
         let new = New { hash, key: &key, value: &value, table };
-        let header = new.bin().header();
-        if let Some(replaced) = self.insert_usually(new, header, mine, guard) {
+        if let Some(replaced) = self.insert_usually(new, mine, guard) {
             // They have been moved into the new node.
             mem::forget((key, value));
             return replaced;

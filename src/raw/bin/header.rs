@@ -21,7 +21,7 @@ pub(super) const OVERFLOW: u64 = 1 << 58;
 pub(super) const WAITED: u64 = 1 << 59;
 /// The last slot is a link. Once it is, it stays one until the bin is forwarded, so `OVERFLOW`
 /// implies it; the reverse holds for blocks, but not for a bin whose blocks are empty again.
-pub(super) const LINKED: u64 = 1 << 60;
+pub(super) const LINKED: u64 = 1 << 62;
 
 /// The content of a header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,6 +71,13 @@ impl Header {
         self.0 & (LOCKED | FORWARDED) != 0
     }
 
+    /// Whether nobody has the bin locked, it is not forwarded, and there is nothing in overflow
+    /// blocks.
+    #[inline(always)]
+    pub(in crate::raw) fn is_all(self) -> bool {
+        self.0 & (LOCKED | FORWARDED | OVERFLOW) == 0
+    }
+
     #[inline(always)]
     pub(in crate::raw) fn is_forwarded(self) -> bool {
         self.0 & FORWARDED != 0
@@ -101,9 +108,8 @@ impl Header {
     /// The first slot that a node can be put in.
     #[inline(always)]
     pub(in crate::raw) fn first_vacant(self) -> Option<usize> {
-        let first = Slots(!sets::used(self.0) & sets::ALL).first()?;
-        // A link has no tag.
-        if first == LAST && self.is_linked() { None } else { Some(first) }
+        let first = sets::first_vacant(self.0);
+        if first < SLOTS { Some(first) } else { None }
     }
 
     #[inline]
@@ -128,6 +134,11 @@ impl Slots {
     #[inline(always)]
     pub(in crate::raw) fn len(self) -> usize {
         self.0.count_ones() as usize
+    }
+
+    #[inline(always)]
+    pub(in crate::raw) fn is_empty(self) -> bool {
+        self.0 == 0
     }
 
     /// The first slot without taking it out.
@@ -161,6 +172,7 @@ mod sets {
         _mm_set1_epi8, _mm_shufflelo_epi16, _mm_unpacklo_epi8,
     };
 
+    use super::{LAST, LINKED};
     use crate::raw::hash::MAX_BITS;
 
     pub(super) type Set = u32;
@@ -200,16 +212,31 @@ mod sets {
 
     #[inline(always)]
     pub(super) fn used(header: u64) -> Set {
+        all_used(header) & ALL
+    }
+
+    /// The first slot without a tag that is no link, or a number that is no slot's.
+    ///
+    /// Without a branch for links: of the bins that have been crowded once, which are not few in
+    /// a map that has been written to for long, each would be a guess of its own.
+    #[inline(always)]
+    pub(super) fn first_vacant(header: u64) -> usize {
+        let link = (header >> (LINKED.trailing_zeros() as usize - LAST)) as Set & 1 << LAST;
+        (!(all_used(header) | link)).trailing_zeros() as usize
+    }
+
+    /// With the top bit of the control byte, which is clear, and no others.
+    #[inline(always)]
+    fn all_used(header: u64) -> Set {
         // SAFETY: SSE2 is there.
-        let used = unsafe { _mm_movemask_epi8(_mm_cvtsi64_si128(header as i64)) };
-        used as Set & ALL
+        unsafe { _mm_movemask_epi8(_mm_cvtsi64_si128(header as i64)) as Set }
     }
 }
 
 /// Sets of slots out of headers, a byte for each slot ("SIMD within a register").
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 mod sets {
-    use super::{ONES, USED};
+    use super::{LAST, LINKED, ONES, USED};
     use crate::raw::hash;
 
     pub(super) type Set = u64;
@@ -233,6 +260,15 @@ mod sets {
     #[inline(always)]
     pub(super) fn used(header: u64) -> Set {
         header & USED
+    }
+
+    /// The first slot without a tag that is no link, or a number that is no slot's. (Without a
+    /// branch for links, as above.)
+    #[inline(always)]
+    pub(super) fn first_vacant(header: u64) -> usize {
+        const LINK: u64 = 0x80 << (8 * LAST);
+        let link = header >> (LINKED.trailing_zeros() - LINK.trailing_zeros()) & LINK;
+        (!(header | link) & ALL).trailing_zeros() as usize / SPACING
     }
 }
 
@@ -263,7 +299,7 @@ mod tests {
     #[test]
     fn the_first_vacant_slot_has_no_tag_and_is_no_link() {
         for used in 0..1_u32 << SLOTS {
-            for control in 0..1_u64 << 5 {
+            for control in 0..1_u64 << 7 {
                 let mut header = Header(control << 56);
                 // The last slot of a bin that is linked has no tag.
                 let last = if header.is_linked() { LAST } else { SLOTS };
