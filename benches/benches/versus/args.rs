@@ -1,6 +1,5 @@
 //! The command line.
 
-use std::env;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -54,7 +53,7 @@ pub struct Args {
 impl Args {
     /// `None` where `cargo test` rather than `cargo bench` started the program, or where it was
     /// asked for help.
-    pub fn from_env() -> Result<Option<Self>, String> {
+    pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let mut bench = false;
         let mut quick = false;
         let mut rounds = None;
@@ -65,7 +64,6 @@ impl Args {
         let (mut threads, mut mix_capacity) = (None, None);
         let (mut memory, mut json, mut only, mut peers) = (None, None, None, None);
 
-        let mut words = env::args().skip(1);
         while let Some(option) = words.next() {
             let mut value = || words.next().ok_or(format!("{option} needs a value"));
             match option.as_str() {

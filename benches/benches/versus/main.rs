@@ -1,7 +1,7 @@
 //! binlock against its peers in one process, their slices interleaved.
 //!
 //! Machines are noisy, in phases that last longer than a benchmark. So no time stands alone here:
-//! all maps of a comparison are built first, and then, round after round, each of them runs for a
+//! all maps of a comparison are built first, in a process that has not done anything else, and then, round after round, each of them runs for a
 //! few milliseconds, in an order drawn anew. A ratio is taken within a round, and what is reported
 //! is the median of the rounds' ratios, with its quartiles.
 
@@ -14,6 +14,7 @@ mod counters;
 mod crowded;
 mod java;
 mod memory_budget;
+mod one_job;
 mod progress;
 mod readers;
 mod render;
@@ -21,6 +22,7 @@ mod rounds;
 mod threads;
 mod workloads;
 
+use std::env;
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
@@ -31,17 +33,18 @@ use mimalloc::MiMalloc;
 use crate::args::Args;
 use crate::common::machine::Machine;
 use crate::common::report::Report;
+use crate::one_job::News;
 use crate::progress::Progress;
-use crate::workloads::{Job, Run};
+use crate::workloads::Job;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    if let Some(code) = workloads::one_pass::serve() {
+    if let Some(code) = workloads::one_pass::serve().or_else(one_job::serve) {
         return code;
     }
-    let args = match Args::from_env() {
+    let args = match Args::parse(env::args().skip(1)) {
         Ok(Some(args)) => args,
         Ok(None) => return ExitCode::SUCCESS,
         Err(message) => {
@@ -61,7 +64,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<(), String> {
     let report = match args.from.as_slice() {
-        [] => measure(args),
+        [] => measure(args)?,
         files => {
             let mut all = Report::default();
             for file in files {
@@ -86,30 +89,52 @@ fn of_file(file: &Path, error: &dyn Error) -> String {
     format!("{}: {error}", file.display())
 }
 
-fn measure(args: &Args) -> Report {
+fn measure(args: &Args) -> Result<Report, String> {
     let jobs = workloads::jobs(args);
     if args.plan {
         plan(&jobs);
-        return Report::default();
+        return Ok(Report::default());
     }
-    let mut run = Run {
-        progress: Progress::new(jobs.iter().map(|job| job.cost).sum()),
-        report: Report {
-            machine: Some(Machine { java: java_of(args), ..Machine::here() }),
-            ..Report::default()
-        },
-        args,
+    let mut progress = Progress::new(jobs.iter().map(|job| job.cost).sum());
+    let mut report = Report {
+        machine: Some(Machine { java: java_of(args), ..Machine::here() }),
+        ..Report::default()
     };
-    for job in jobs {
-        run.progress.begin(&job.name, job.cost);
-        (job.run)(&mut run);
+    for (number, job) in jobs.iter().enumerate() {
+        progress.begin(&job.name, job.cost);
+        let done = one_job::run(number, |news| match news {
+            News::Advance(milliseconds) => progress.advance(Duration::from_millis(milliseconds)),
+            News::Table(table) => {
+                progress.print(&table.text());
+                report.add(table);
+                keep(args, &report);
+            }
+        });
+        done.map_err(|error| format!("{}: {error}", job.name))?;
+        progress.end();
     }
-    run.progress.finish();
-    run.report
+    progress.finish();
+    Ok(report)
+}
+
+/// Writes the report each time that there is something new in it, so that a run that is broken off
+/// has not been for nothing.
+fn keep(args: &Args, report: &Report) {
+    if let Some(file) = &args.json
+        && let Err(error) = report.write_json(file)
+    {
+        eprintln!("{}: {error}", file.display());
+    }
 }
 
 fn java_of(args: &Args) -> String {
-    if args.java { java::version().unwrap_or_default() } else { String::new() }
+    if !args.java {
+        return String::new();
+    }
+    java::version().unwrap_or_else(|reason| {
+        eprintln!("Java is left out: {reason}");
+        String::new()
+    })
 }
 
 /// What would be run, and about how long each takes.

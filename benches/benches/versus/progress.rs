@@ -1,4 +1,4 @@
-//! A bar with the time left, on a terminal only.
+//! A bar with the time left, on a terminal only; and what it is told by another process.
 
 use std::time::Duration;
 
@@ -37,6 +37,12 @@ impl Progress {
 
     fn show(&self) {
         self.bar.set_position(self.done.as_millis() as u64);
+    }
+
+    /// The current job is done.
+    pub fn end(&mut self) {
+        self.done = self.until;
+        self.show();
     }
 
     /// Prints without tearing the bar.

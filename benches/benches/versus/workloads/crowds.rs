@@ -44,11 +44,6 @@ struct Crowds {
 }
 
 pub fn jobs(args: &Args) -> Vec<Job> {
-    if args.java
-        && let Err(reason) = java::version()
-    {
-        eprintln!("Java is left out: {reason}");
-    }
     all(args).into_iter().filter_map(|crowds| job(args, crowds)).collect()
 }
 

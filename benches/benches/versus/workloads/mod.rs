@@ -26,8 +26,8 @@ mod slow_closures;
 use std::time::Duration;
 
 use crate::args::Args;
-use crate::common::report::{Report, Table};
-use crate::progress::Progress;
+use crate::common::report::Table;
+use crate::one_job::{News, Teller};
 
 /// Above, nothing is computed: moka takes three times the memory of the others, and the filling of
 /// it minutes.
@@ -41,24 +41,15 @@ pub struct Job {
     pub run: Box<dyn FnOnce(&mut Run<'_>)>,
 }
 
-/// What jobs run with.
+/// What jobs run with: in a process of their own, which tells another one what there is to tell.
 pub struct Run<'a> {
     pub args: &'a Args,
-    pub progress: Progress,
-    pub report: Report,
+    pub progress: Teller,
 }
 
 impl Run<'_> {
-    /// Prints a table and keeps it for the report, which is written each time, so that a run that
-    /// is broken off has not been for nothing.
     fn publish(&mut self, table: Table) {
-        self.progress.print(&table.text());
-        self.report.add(table);
-        if let Some(file) = &self.args.json
-            && let Err(error) = self.report.write_json(file)
-        {
-            eprintln!("{}: {error}", file.display());
-        }
+        self.progress.tell(&News::Table(table));
     }
 }
 

@@ -1,0 +1,91 @@
+//! A job in a process of its own: this program, started anew.
+//!
+//! What maps have been in a process before makes a difference: the allocator hands out what they have
+//! left, no longer in one piece nor in large pages. In the second workload of `2^24` entries in a
+//! process, the map that is built first, which is binlock, took up to three times as long as in the
+//! first.
+
+use std::env;
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::args::Args;
+use crate::common::report::Table;
+use crate::workloads::{self, Run};
+
+/// What the command line begins with when it is not a user's.
+const ONE_JOB: &str = "one-job";
+
+/// What a job tells of itself, each in a line of JSON on standard output.
+#[derive(Serialize, Deserialize)]
+pub enum News {
+    /// A part is done that was estimated at so many milliseconds.
+    Advance(u64),
+    Table(Table),
+}
+
+/// Tells the process that has started this one.
+pub struct Teller {
+    /// What has not been told yet, as it was less than a millisecond.
+    rest: Duration,
+}
+
+impl Teller {
+    /// A part of the job is done that was estimated at `cost`.
+    pub fn advance(&mut self, cost: Duration) {
+        self.rest += cost;
+        let milliseconds = self.rest.as_millis() as u64;
+        if milliseconds > 0 {
+            self.rest -= Duration::from_millis(milliseconds);
+            self.tell(&News::Advance(milliseconds));
+        }
+    }
+
+    pub fn tell(&mut self, news: &News) {
+        let text = serde_json::to_string(news).expect("it is numbers and text");
+        writeln!(io::stdout(), "{text}").expect("somebody listens");
+    }
+}
+
+/// Runs the job with this number of those that the command line asks for.
+pub fn run(job: usize, mut hear: impl FnMut(News)) -> Result<(), String> {
+    let program = env::current_exe().map_err(|error| format!("where is this program? {error}"))?;
+    let mut child = Command::new(program)
+        .args([ONE_JOB, &job.to_string()])
+        .args(env::args_os().skip(1))
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("no process can be started: {error}"))?;
+    let told = BufReader::new(child.stdout.take().expect("it is piped"));
+    for line in told.lines() {
+        let line = line.map_err(|error| error.to_string())?;
+        match serde_json::from_str(&line) {
+            Ok(news) => hear(news),
+            Err(_) => eprintln!("{line}"),
+        }
+    }
+    let status = child.wait().map_err(|error| error.to_string())?;
+    if status.success() { Ok(()) } else { Err(format!("{status}")) }
+}
+
+/// Does what [`run`] wants, if that has started this process.
+pub fn serve() -> Option<ExitCode> {
+    let mut words = env::args().skip(1);
+    if words.next()? != ONE_JOB {
+        return None;
+    }
+    let number = words.next().and_then(|number| number.parse().ok());
+    let (Some(number), Ok(Some(args))) = (number, Args::parse(words)) else {
+        eprintln!("{ONE_JOB} is for this program itself, and takes a number and its arguments");
+        return Some(ExitCode::FAILURE);
+    };
+    let Some(job) = workloads::jobs(&args).into_iter().nth(number) else {
+        eprintln!("there are not so many jobs");
+        return Some(ExitCode::FAILURE);
+    };
+    (job.run)(&mut Run { args: &args, progress: Teller { rest: Duration::ZERO } });
+    Some(ExitCode::SUCCESS)
+}
