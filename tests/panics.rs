@@ -374,3 +374,46 @@ fn a_panic_of_the_iterator_that_a_map_is_extended_from_leaves_what_it_gave() {
     assert_eq!(map.len(), 7);
     assert!((0..7).all(|key| map.contains_key(&key)));
 }
+
+/// What an insertion has made before a comparison panics goes back to where it came from: in a large
+/// map that is what the thread keeps for itself, from which the next one is made.
+#[test]
+fn an_insertion_whose_comparison_panics_gives_back_what_it_had_made() {
+    const KEYS: u64 = 20;
+    const ROUNDS: u64 = 2_000;
+
+    within(240, || {
+        for (hasher, room) in [
+            (Hashers::Good(1), 0),
+            (Hashers::Constant, 0),
+            (Hashers::Good(1), 10_000),
+            (Hashers::FewBits(2), 10_000),
+            (Hashers::Constant, 10_000),
+        ] {
+            let ledger = &Ledger::new(8_000);
+            let map = TrackedMap::with_capacity_and_hasher(room, hasher);
+            let mut model = BTreeMap::new();
+            let mut panics = 0;
+            for round in 0..ROUNDS {
+                let (key, value) = (round % KEYS, round);
+                fault::arm(Site::Eq, round % 3);
+                let entry = (ledger.track(key), ledger.track(value));
+                match fault::caught(|| map.insert(entry.0, entry.1).map(|value| value.value)) {
+                    Some(replaced) => assert_eq!(replaced, model.insert(key, value)),
+                    None => panics += 1,
+                }
+                fault::disarm();
+                // Other nodes have not been made of the same memory.
+                if round % 64 == 0 {
+                    let pinned = map.pin();
+                    let entries = pinned.iter().map(|(key, value)| (key.value, value.value));
+                    assert_eq!(entries.collect::<BTreeMap<_, _>>(), model, "{hasher:?}, {room}");
+                    assert_eq!(map.len(), model.len());
+                }
+            }
+            assert!(panics > ROUNDS / 4, "{panics}");
+            drop(map);
+            ledger.assert_all_dropped_once();
+        }
+    });
+}

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, thread};
 
 use common::{
     Hashers, Ledger,
@@ -16,7 +16,15 @@ const KEYS: u64 = 8;
 
 /// A map of all keys but one, 0, most of them after the key that the tests are about, 3.
 fn new_map(ledger: &Ledger, hasher: Hashers) -> (TrackedMap<'_>, BTreeMap<u64, u64>) {
-    let map = TrackedMap::with_hasher(hasher);
+    new_map_with_room(ledger, hasher, 0)
+}
+
+fn new_map_with_room(
+    ledger: &Ledger,
+    hasher: Hashers,
+    room: usize,
+) -> (TrackedMap<'_>, BTreeMap<u64, u64>) {
+    let map = TrackedMap::with_capacity_and_hasher(room, hasher);
     for key in 1..KEYS {
         map.insert(ledger.track(key), ledger.track(10 * key));
     }
@@ -44,6 +52,9 @@ enum Back {
     Reserve,
     ShrinkToFit,
     Flush,
+    /// By another thread, which has the first one lose the right to do without locks what it does
+    /// in what it has of its own.
+    FlushElsewhere,
     Clone,
     /// Makes the table grow.
     Fill,
@@ -51,7 +62,7 @@ enum Back {
 
 impl Back {
     /// Same key, another one, one that is absent, in the same bin.
-    const ALL: [Back; 24] = [
+    const ALL: [Back; 25] = [
         Back::Single(Operation::Get(3)),
         Back::Single(Operation::GetMany([3, 0, 1, 7])),
         Back::Single(Operation::Insert(3, 33)),
@@ -75,6 +86,7 @@ impl Back {
         Back::Reserve,
         Back::ShrinkToFit,
         Back::Flush,
+        Back::FlushElsewhere,
         Back::Clone,
         Back::Fill,
     ];
@@ -95,6 +107,9 @@ impl Back {
             Back::Reserve => map.reserve(2_000),
             Back::ShrinkToFit => map.shrink_to_fit(),
             Back::Flush => map.flush(),
+            Back::FlushElsewhere => thread::scope(|scope| {
+                scope.spawn(|| map.flush());
+            }),
             Back::Clone => assert_eq!(map.clone().len(), map.len()),
             Back::Fill => {
                 for key in 100..140 {
@@ -133,6 +148,19 @@ fn check(outer: Operation, site: Site, back: Back, times: usize, hasher: Hashers
     if site == Site::Drop {
         litter(&map, ledger);
     }
+    check_in((map, model), ledger, outer, site, back, times, hasher)
+}
+
+/// The same in a map that has been made.
+fn check_in<'l>(
+    (map, model): (TrackedMap<'l>, BTreeMap<u64, u64>),
+    ledger: &'l Ledger,
+    outer: Operation,
+    site: Site,
+    back: Back,
+    times: usize,
+    hasher: Hashers,
+) -> usize {
     let mut outcomes = Vec::new();
     let calls_back = || {
         outcomes.push(back.on_map(&map, ledger));
@@ -208,6 +236,31 @@ fn a_hash_may_use_the_map_that_calls_it() {
 #[test]
 fn an_eq_may_use_the_map_that_calls_it() {
     within(240, || assert!(check_all(Site::Eq) > 720));
+}
+
+/// In a map so large that its thread has something of its own there: garbage, and the memory of freed
+/// nodes, from which a node has been taken by then.
+#[test]
+fn an_eq_may_use_a_large_map_that_calls_it() {
+    use Operation::*;
+
+    within(240, || {
+        let mut called_back = 0;
+        for outer in [Insert(3, 30), Insert(0, 100), TryInsert(3, 30), Replace(3, 30), Remove(3)] {
+            for back in Back::ALL {
+                for times in [1, 5] {
+                    for hasher in [Hashers::Constant, Hashers::FewBits(1), Hashers::Good(1)] {
+                        let ledger = &Ledger::new(4_000);
+                        let made = new_map_with_room(ledger, hasher, 6_000);
+                        litter(&made.0, ledger);
+                        made.0.insert(ledger.track(1), ledger.track(10));
+                        called_back += check_in(made, ledger, outer, Site::Eq, back, times, hasher);
+                    }
+                }
+            }
+        }
+        assert!(called_back > 400, "{called_back}");
+    });
 }
 
 #[test]

@@ -133,3 +133,24 @@ fn a_key_of_a_hash_that_others_have_is_removed_once() {
         [&[Remove(A)], &[Remove(LIKE_A), Remove(A)]],
     );
 }
+
+/// Maps of this size have stripes for threads of their own: the first two have one.
+const LARGE: usize = 22;
+
+/// What goes back there is the node that an insertion has made before it was too late for it.
+#[test]
+fn insertions_that_come_too_late_give_back_what_they_made_to_their_own_stripes() {
+    linearizable(
+        || map_with(LARGE, &[(A, 1)]),
+        [&[Insert(A, 2), Insert(A, 3)], &[Insert(A, 4), Get(A)]],
+    );
+}
+
+#[test]
+fn an_insertion_that_comes_too_late_gives_back_what_it_made_while_its_stripe_is_revoked() {
+    linearizable_within(
+        1,
+        || map_with(LARGE, &[(A, 1)]),
+        [&[Insert(A, 2)], &[Flush], &[Insert(A, 3), Insert(A, 4)]],
+    );
+}

@@ -13,6 +13,8 @@ pub struct Counting;
 thread_local! {
     // Without destructors, and so always at hand.
     pub static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    /// What there is of anything, but for what other threads have freed.
+    pub static LIVE: Cell<isize> = const { Cell::new(0) };
     pub static BLOCKS: Cell<isize> = const { Cell::new(0) };
     pub static TABLES: Cell<isize> = const { Cell::new(0) };
     pub static TABLES_OF_4096: Cell<isize> = const { Cell::new(0) };
@@ -58,6 +60,7 @@ impl Refused {
 
 impl Counting {
     fn count(layout: Layout, change: isize) {
+        LIVE.set(LIVE.get() + change);
         if layout == BLOCK {
             BLOCKS.set(BLOCKS.get() + change);
         }

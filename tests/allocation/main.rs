@@ -10,7 +10,7 @@ mod refusals;
 
 use binlock::HashMap;
 use common::{Hashers, Random, within};
-use counting::{BLOCKS, Failing, TABLES, TABLES_OF_4096, allocations, failing};
+use counting::{BLOCKS, Failing, LIVE, TABLES, TABLES_OF_4096, allocations, failing};
 
 type Map = HashMap<u64, u64, Hashers>;
 
@@ -49,6 +49,33 @@ fn a_look_up_and_a_try_insert_of_what_is_there_allocate_nothing() {
         }
     });
     assert_eq!(count, 0);
+}
+
+#[test]
+fn insertions_that_make_a_node_for_nothing_keep_no_more_memory_than_others() {
+    // In one bin, most of them in overflow blocks, where an insertion finds nothing out before it has
+    // its node. Nodes are made with their hash in front, then without it; in stripes that threads
+    // share, and in those that they have of their own.
+    const KEYS: u64 = 20;
+    for room in [0, 3_000, 10_000] {
+        let before = LIVE.get();
+        let map = Map::with_capacity_and_hasher(room, Hashers::Constant);
+        let insert = |times: u64| {
+            for i in 0..times {
+                map.insert(i % KEYS, i);
+            }
+            LIVE.get()
+        };
+        // The memory of some thousand nodes is kept, and garbage waits for other tests' threads.
+        let in_use = insert(60_000) - before;
+        assert!(in_use < 10_000, "{room}: {in_use}");
+        assert_eq!(map.len() as u64, KEYS);
+        assert!((0..KEYS).all(|key| *map.get(&key).unwrap() % KEYS == key));
+        drop(map);
+        // (What is handed to the epochs, two pieces for each batch, may be freed by other threads.)
+        let left = LIVE.get() - before;
+        assert!(left < 5_000, "{room}: {left}");
+    }
 }
 
 #[test]
