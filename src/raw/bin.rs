@@ -323,7 +323,7 @@ impl<'g> BinLock<'g> {
             let mut header = Header(block.header.load(Ordering::Relaxed));
             header.clear_tag(slot);
             block.header.store(header.0, Ordering::Release);
-            let is_empty = |(_, header): (&Bin, Header)| header.used().len() == 0;
+            let is_empty = |(_, header): (&Bin, Header)| header.used().is_empty();
             // First those behind it: whoever empties one block after another, from the first on,
             // is not to pass all that are empty again for each node.
             let mut behind = Blocks { next: Some((block, header)), by: OVERFLOW };

@@ -45,7 +45,8 @@ impl<K, V> Node<K, V> {
     ///
     /// Key and value are *copied*: whoever publishes the node forgets the originals,
     /// whoever does not goes on with them. That keeps large ones from being moved around
-    /// while writers retry. Aborts when out of memory, as `Box::new` does.
+    /// while writers retry. Whoever shows the original key to user code in between copies it once
+    /// more ([`Node::copy_key`]): it may have a `Cell`. Aborts when out of memory, as `Box::new` does.
     ///
     /// # Safety
     ///
@@ -70,6 +71,17 @@ impl<K, V> Node<K, V> {
                 (&raw mut (*node).value).copy_from_nonoverlapping(value, 1);
             })
         }
+    }
+
+    /// Copies a key over the one that a node was made with.
+    ///
+    /// # Safety
+    ///
+    /// The word is from [`Node::make`], and the node not published.
+    #[inline(always)]
+    pub(super) unsafe fn copy_key(node: Word, key: &K) {
+        // SAFETY: the caller's promise.
+        unsafe { (&raw mut (*Self::of(node).as_ptr()).key).copy_from_nonoverlapping(key, 1) };
     }
 
     /// The same without a value: what a `ReservationNode` is. The word is the one that the

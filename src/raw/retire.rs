@@ -306,12 +306,14 @@ impl Garbage {
         let most = const { most_spare::<K, V>() };
         if KEEPS_SPARE && most > 0 {
             let mine = self.stripes.mine();
-            let room = mine.open(guard, |open| open.room_to_keep(emptied.len(), most));
-            if let Some(room) = room {
+            let wanted = mine.open(guard, |open| open.room_to_keep(emptied.len(), most));
+            if let Some(wanted) = wanted {
                 // (So many at once take an instruction each, one by one three.)
                 emptied.iter_mut().for_each(|node| *node = node.unhashed());
-                // Made and dropped while the stripe is not open.
-                let mut room = Vec::with_capacity(room);
+                // Made and dropped while the stripe is not open. If there is no memory for it, there is
+                // less room.
+                let mut room = Vec::new();
+                let _ = room.try_reserve_exact(wanted);
                 mine.open(guard, |open| open.keep(&mut emptied, &mut room));
                 mine.set_has_spare(true);
             }

@@ -77,14 +77,14 @@ impl Look {
     pub(super) fn at<K, V>(
         bin: &Bin,
         header: Header,
-        mut matches: Slots,
+        matches: Slots,
         eq: &mut impl FnMut(&K) -> bool,
         _guard: &Guard,
     ) -> Look {
         if matches.is_empty() {
             return if header.is_all() { Look::Absent } else { Look::Unusual };
         }
-        while let Some(slot) = matches.next() {
+        for slot in matches {
             let word = bin.word(slot);
             if word.is_special() {
                 return Look::Unusual;
@@ -126,7 +126,12 @@ impl<K, V> RawMap<K, V> {
         let matches = header.matches(tag);
         match Look::at::<K, V>(bin, header, matches, &mut |k| *k == *new.key, guard) {
             Look::Absent => self.add_made(bin, header, tag, node).map(|_| None),
-            Look::Present(found) => self.replace_found(bin, header, found, node, guard).map(Some),
+            Look::Present(found) => {
+                // An `Eq` has had the key to itself since it was copied, and a key can be changed by
+                // reference. (The value cannot be reached from there.)
+                node.copy_again(new.key);
+                self.replace_found(bin, header, found, node, guard).map(Some)
+            }
             Look::Unusual => None,
         }
     }
@@ -254,7 +259,7 @@ impl<K, V> RawMap<K, V> {
 }
 
 /// A node that has not been published. If it never is, its memory goes back to where it came from;
-/// its content is still the caller's.
+/// its content is still the caller's, and a copy that is as old as the node.
 struct Made<K, V, S: Share> {
     node: Word,
     mine: S,
@@ -265,6 +270,13 @@ impl<K, V, S: Share> Made<K, V, S> {
     #[inline(always)]
     fn new(new: &New<'_, K, V>, mine: S) -> Made<K, V, S> {
         Made { node: new.make(mine.take_spare()), mine, marker: PhantomData }
+    }
+
+    /// For who has run user code since.
+    #[inline(always)]
+    fn copy_again(&self, key: &K) {
+        // SAFETY: the node is as `Node::make` has left it, and nobody else's.
+        unsafe { Node::<K, V>::copy_key(self.node, key) };
     }
 
     /// For who puts it where others see it; key and value are the node's from then on.

@@ -283,7 +283,7 @@ mod tests {
             // The bits of the tag, one more on each side, and others around them.
             let hash = bits << (64 - hash::MAX_BITS - 1) | 0xffff << 48 | 0x5555;
             let tag = hash::tag(hash);
-            assert!(Header(u64::MAX >> 8 & !0x0080_8080_8080_8080).matches_of(hash).len() == 0);
+            assert!(Header(u64::MAX >> 8 & !0x0080_8080_8080_8080).matches_of(hash).is_empty());
             for slot in 0..SLOTS {
                 let mut header = Header(LOCKED | WAITED);
                 header.set_tag(slot, tag);
