@@ -125,6 +125,13 @@ fn time(args: &Args, threads: usize) -> Duration {
     args.threads_slice * if threads < MANY { 1 } else { 2 }
 }
 
+/// How much longer a slice takes in the round that does not count, so that all of a large map has been
+/// used in it: see `Comparison::measure`.
+pub fn warm_up(entries: usize, round: usize) -> u32 {
+    const LARGE: usize = 1 << 22;
+    if round == 0 && entries > LARGE { 10 } else { 1 }
+}
+
 /// `exchange_2_threads/2^21`; nothing is said of one thread.
 fn name_of(name: &str, threads: usize, entries: usize) -> String {
     match threads {
@@ -149,7 +156,7 @@ fn measure(
             counts
                 .iter()
                 .map(|&threads| {
-                    let time = time(run.args, threads);
+                    let time = time(run.args, threads) * warm_up(*entries, round);
                     let work = map.slice(&Slice { threads, time, round });
                     run.progress.advance(crowds.slice_cost(run.args, threads));
                     work.nanoseconds()

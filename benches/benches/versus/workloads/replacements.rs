@@ -1,6 +1,7 @@
 //! New values for keys that are present, on one thread and on two.
 
 use super::comparison::Comparison;
+use super::crowds::warm_up;
 use super::groups::{Group, in_groups};
 use super::{Job, Run, fill_cost, workload};
 use crate::args::Args;
@@ -78,7 +79,7 @@ fn job(args: &Args, entries: usize, replacements: Replacements) -> Option<Job> {
                     one.measure(run, group, &stream, |map, keys| map.replacements(keys));
                 }
                 if let Some(two) = &mut two {
-                    on_two_threads(run, two, group, &stream);
+                    on_two_threads(run, two, group, &stream, entries);
                 }
             });
             for comparison in [one, two].into_iter().flatten() {
@@ -93,13 +94,15 @@ fn on_two_threads(
     comparison: &mut Comparison,
     group: &Group<dyn Shared>,
     keys: &Stream,
+    entries: usize,
 ) {
-    let time = run.args.threads_slice;
+    let slice = run.args.threads_slice;
     let samples = rounds::interleave(group.len(), run.args.rounds, |contender, round| {
         let (_, map) = &group[contender];
+        let time = slice * warm_up(entries, round);
         let start = keys.start_of_round(round);
         let work = map.crowd(Load::Replacements, &Crowd { threads: 2, time, keys, start });
-        run.progress.advance(time);
+        run.progress.advance(slice);
         work.nanoseconds()
     });
     comparison.add(group.iter().map(|(name, _)| *name), samples);
