@@ -258,7 +258,7 @@ impl<K, V> RawMap<K, V> {
     }
 }
 
-/// A node that has not been published. If it never is, its memory goes back to where it came from;
+/// A node that has not been published. If it never is, its memory is for the next one, or given back;
 /// its content is still the caller's, and a copy that is as old as the node.
 struct Made<K, V, S: Share> {
     node: Word,
@@ -287,8 +287,8 @@ impl<K, V, S: Share> Made<K, V, S> {
         node
     }
 
-    /// Where it came from is the stripe, or else the allocator; in either case the stripe is where
-    /// the next node is made from, which is soon if this one was made for nothing.
+    /// To the stripe, if it has room: the next node is made from there, and that is soon if this one
+    /// was made for nothing.
     #[cold]
     #[inline(never)]
     fn give_back(node: Word, mine: S) {
