@@ -11,8 +11,8 @@
 //! does not need them, up to the next operation's bin, if that is not too far away. `cargo bench
 //! --bench lookahead` says how far that is: on a Zen 4 some hundred instructions behind the one
 //! that waits, fewer if all of them set flags, and fewer still if they need what is waited for. With
-//! so many, two bins are on their way at a time, and one takes 52 ns; with twenty more it
-//! is one at a time, and 70 ns.
+//! so many, two bins are on their way at a time, and one takes 51 to 57 ns; with twenty more it
+//! is one at a time, and 70 to 77 ns.
 //!
 //! Hence:
 //!

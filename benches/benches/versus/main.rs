@@ -1,9 +1,9 @@
 //! binlock against its peers in one process, their slices interleaved.
 //!
 //! Machines are noisy, in phases that last longer than a benchmark. So no time stands alone here:
-//! all maps of a comparison are built first, in a process that has not done anything else, and then, round after round, each of them runs for a
-//! few milliseconds, in an order drawn anew. A ratio is taken within a round, and what is reported
-//! is the median of the rounds' ratios, with its quartiles.
+//! all maps of a comparison are built first, in a process that has not done anything else, and then,
+//! round after round, each of them runs for a few milliseconds, in an order drawn anew. A ratio is taken
+//! within a round, and what is reported is the median of the rounds' ratios, with its quartiles.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,9 +1,8 @@
 //! A job in a process of its own: this program, started anew.
 //!
-//! What maps have been in a process before makes a difference: the allocator hands out what they have
-//! left, no longer in one piece nor in large pages. In the second workload of `2^24` entries in a
-//! process, the map that is built first, which is binlock, took up to three times as long as in the
-//! first.
+//! So a workload does not depend on which others have been run before it: the allocator has nothing
+//! that other maps have left, in pieces or in pages of another size. (See `one_pass` for where that has
+//! been seen to matter.)
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Write};

@@ -1,4 +1,4 @@
-//! A bar with the time left, on a terminal only; and what it is told by another process.
+//! A bar with the time left, on a terminal only.
 
 use std::time::Duration;
 
