@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -76,7 +77,10 @@ impl Args {
                 "--only" => only = Some(value()?),
                 "--peers" => peers = Some(value()?.split(',').map(str::to_owned).collect()),
                 "--rounds" => rounds = Some(number(&value()?)?),
-                "--slice-ms" => slices = Some(number(&value()?)?).map(|time| (time, time)),
+                "--slice-ms" => {
+                    let time = number::<NonZero<u64>>(&value()?)?.get();
+                    slices = Some((time, time));
+                }
                 "--sizes" => sizes = Some(value()?.split(',').map(size).collect::<Result<_, _>>()?),
                 "--threads" => {
                     threads = Some(value()?.split(',').map(threads_of).collect::<Result<_, _>>()?);

@@ -1,10 +1,11 @@
-//! Java's `ConcurrentHashMap` as one more contender: a virtual machine beside this process, which
+//! Java's `ConcurrentHashMap` as one more contender: a virtual machine beside its process here, which
 //! runs a slice when it is asked for one. `benches/java/Versus.java` is the other end.
 
 use std::cell::RefCell;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 use std::{env, process};
 
@@ -28,6 +29,12 @@ const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/java/Versus.java");
 
 /// The JDK that would be started, or why there is none.
 pub fn version() -> Result<String, String> {
+    // Each job that has Java among its contenders asks, and each of them starts a virtual machine.
+    static ANSWER: OnceLock<Result<String, String>> = OnceLock::new();
+    ANSWER.get_or_init(ask_for_version).clone()
+}
+
+fn ask_for_version() -> Result<String, String> {
     let output = Command::new("java").arg("--version").output();
     let output = output.map_err(|error| format!("no java: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout);

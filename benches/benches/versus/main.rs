@@ -1,9 +1,10 @@
-//! binlock against its peers in one process, their slices interleaved.
+//! binlock against its peers, each in a process of its own, their slices interleaved.
 //!
 //! Machines are noisy, in phases that last longer than a benchmark. So no time stands alone here:
-//! all maps of a comparison are built first, in a process that has not done anything else, and then,
-//! round after round, each of them runs for a few milliseconds, in an order drawn anew. A ratio is taken
-//! within a round, and what is reported is the median of the rounds' ratios, with its quartiles.
+//! all maps of a comparison are built first, each in a process that has not done anything else, and then,
+//! round after round, each of them runs for a few milliseconds, in an order drawn anew, while the others
+//! wait. A ratio is taken within a round, and what is reported is the median of the rounds' ratios, with
+//! its quartiles.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -15,6 +16,7 @@ mod crowded;
 mod java;
 mod memory_budget;
 mod one_job;
+mod one_map;
 mod progress;
 mod readers;
 mod render;

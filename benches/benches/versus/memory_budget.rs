@@ -5,7 +5,7 @@ use std::fs;
 use crate::args::Args;
 
 /// What the most lavish of the maps takes for one entry, roughly.
-const BYTES_PER_ENTRY: usize = 128;
+const BYTES_PER_ENTRY: usize = 160;
 
 /// Where the system does not tell how much memory is free.
 const FALLBACK: usize = 4 << 30;

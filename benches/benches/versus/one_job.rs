@@ -2,7 +2,8 @@
 //!
 //! So a workload does not depend on which others have been run before it: the allocator has nothing
 //! that other maps have left, in pieces or in pages of another size. (See `one_pass` for where that has
-//! been seen to matter.)
+//! been seen to matter.) Where maps are filled first and then compared, this is the process of their
+//! referee, and each of them has one more, see `one_map`.
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Write};
@@ -13,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::Args;
 use crate::common::report::Table;
-use crate::workloads::{self, Run};
+use crate::one_map::ONE_MAP;
+use crate::workloads::{self, Role, Run};
 
 /// What the command line begins with when it is not a user's.
 const ONE_JOB: &str = "one-job";
@@ -30,9 +32,15 @@ pub enum News {
 pub struct Teller {
     /// What has not been told yet, as it was less than a millisecond.
     rest: Duration,
+    /// Whether there is nobody to be told: a map's process has a referee, who tells of the job.
+    silent: bool,
 }
 
 impl Teller {
+    fn new(role: Role) -> Self {
+        Self { rest: Duration::ZERO, silent: matches!(role, Role::Map { .. }) }
+    }
+
     /// A part of the job is done that was estimated at `cost`.
     pub fn advance(&mut self, cost: Duration) {
         self.rest += cost;
@@ -44,6 +52,9 @@ impl Teller {
     }
 
     pub fn tell(&mut self, news: &News) {
+        if self.silent {
+            return;
+        }
         let text = serde_json::to_string(news).expect("it is numbers and text");
         writeln!(io::stdout(), "{text}").expect("somebody listens");
     }
@@ -70,21 +81,28 @@ pub fn run(job: usize, mut hear: impl FnMut(News)) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("{status}")) }
 }
 
-/// Does what [`run`] wants, if that has started this process.
+/// Does what [`run`] or the referee of a job wants, if one of them has started this process.
 pub fn serve() -> Option<ExitCode> {
     let mut words = env::args().skip(1);
-    if words.next()? != ONE_JOB {
+    let first = words.next()?;
+    let is_map = first == ONE_MAP;
+    if !is_map && first != ONE_JOB {
         return None;
     }
-    let number = words.next().and_then(|number| number.parse().ok());
-    let (Some(number), Ok(Some(args))) = (number, Args::parse(words)) else {
-        eprintln!("{ONE_JOB} is for this program itself, and takes a number and its arguments");
+    let mut number = || words.next()?.parse().ok();
+    let job = number();
+    let role = match is_map {
+        true => number().map(|contender| Role::Map { contender }),
+        false => job.map(|job| Role::Referee { job }),
+    };
+    let (Some(job), Some(role), Ok(Some(args))) = (job, role, Args::parse(words)) else {
+        eprintln!("{first} is for this program itself, and takes numbers and its arguments");
         return Some(ExitCode::FAILURE);
     };
-    let Some(job) = workloads::jobs(&args).into_iter().nth(number) else {
+    let Some(job) = workloads::jobs(&args).into_iter().nth(job) else {
         eprintln!("there are not so many jobs");
         return Some(ExitCode::FAILURE);
     };
-    (job.run)(&mut Run { args: &args, progress: Teller { rest: Duration::ZERO } });
+    (job.run)(&mut Run { args: &args, progress: Teller::new(role), role });
     Some(ExitCode::SUCCESS)
 }

@@ -37,6 +37,7 @@ pub struct Work {
 impl Work {
     /// Of one operation, all threads taken together.
     pub fn nanoseconds(&self) -> f64 {
+        assert!(self.operations > 0, "a slice is too short for any operation");
         self.time.as_nanos() as f64 / self.operations as f64
     }
 }

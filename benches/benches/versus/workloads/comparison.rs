@@ -40,24 +40,22 @@ impl Comparison {
     pub fn measure<C: ?Sized, K>(
         &mut self,
         run: &mut Run<'_>,
-        group: &Group<C>,
+        group: &mut Group<C>,
         stream: &Stream<K>,
         work: impl Fn(&C, Window<'_, K>) -> Duration,
     ) {
-        let operations = rounds::operations(run.args.slice, |operations| {
-            let (_, ours) = &group[0];
-            work(ours, stream.window(0, operations))
+        let slice = run.args.slice;
+        let operations = group.of_ours(|ours| {
+            rounds::operations(slice, |operations| work(ours, stream.window(0, operations)))
         });
-        let samples = rounds::interleave(group.len(), self.rounds, |contender, round| {
-            let (_, map) = &group[contender];
+        let samples = group.interleave(run, self.rounds, slice, |map, round| {
             // In the round that does not count, all keys: maps have been built one after another, and
             // a system (or the one that it is a guest of) may have taken memory for unused since.
             let operations = if round == 0 { operations.max(stream.len()) } else { operations };
             let time = work(map, stream.window(round * operations, operations));
-            run.progress.advance(run.args.slice);
             time.as_nanos() as f64 / operations as f64
         });
-        self.add(group.iter().map(|(name, _)| *name), samples);
+        self.add(group.names(), samples);
     }
 
     /// Adds nanoseconds per operation, of each contender by round, ours the first.

@@ -79,6 +79,7 @@ fn compare(run: &mut Run<'_>, fillers: &[Filler], entries: usize) {
         })
     });
     let mut comparison = Comparison::new(workload("compute_absent", entries), rounds);
-    pairs::add(&mut comparison, &COLUMNS, fillers.iter().map(|filler| filler.name), &samples);
+    let names: Vec<_> = fillers.iter().map(|filler| filler.name).collect();
+    pairs::add(&mut comparison, &COLUMNS, &names, &samples);
     comparison.publish(run);
 }

@@ -11,7 +11,6 @@ use crate::common::maps::{
 };
 use crate::contenders::Entry;
 use crate::counters::Counter;
-use crate::rounds;
 use crate::threads::Crowd;
 
 fn contenders() -> Vec<Entry<dyn Counter>> {
@@ -55,7 +54,7 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
                 if let Some(two) = &mut two {
                     on_two_threads(run, two, group, &stream);
                 }
-                group.iter().for_each(|(_, map)| map.check());
+                group.check(|map| map.check());
             });
             for comparison in [one, two].into_iter().flatten() {
                 comparison.publish(run);
@@ -67,16 +66,13 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
 fn on_two_threads(
     run: &mut Run<'_>,
     comparison: &mut Comparison,
-    group: &Group<dyn Counter>,
+    group: &mut Group<dyn Counter>,
     keys: &Stream,
 ) {
     let time = run.args.threads_slice;
-    let samples = rounds::interleave(group.len(), run.args.rounds, |contender, round| {
-        let (_, map) = &group[contender];
+    let samples = group.interleave(run, run.args.rounds, time, |map, round| {
         let start = keys.start_of_round(round);
-        let work = map.increments_of_crowd(&Crowd { threads: 2, time, keys, start });
-        run.progress.advance(time);
-        work.nanoseconds()
+        map.increments_of_crowd(&Crowd { threads: 2, time, keys, start }).nanoseconds()
     });
-    comparison.add(group.iter().map(|(name, _)| *name), samples);
+    comparison.add(group.names(), samples);
 }

@@ -80,27 +80,24 @@ fn job(args: &Args, entries: usize, computers: Computers) -> Option<Job> {
 fn measure(
     run: &mut Run<'_>,
     comparison: &mut Comparison,
-    group: &Group<dyn Computer>,
+    group: &mut Group<dyn Computer>,
     stream: &Stream,
 ) {
     // A slice is for both.
     let slice = run.args.slice / 2;
-    let operations = rounds::operations(slice, |operations| {
-        let (_, ours) = &group[0];
-        ours.computations(stream.window(0, operations))
+    let operations = group.of_ours(|ours| {
+        rounds::operations(slice, |operations| ours.computations(stream.window(0, operations)))
     });
-    let samples = rounds::interleave(group.len(), run.args.rounds, |contender, round| {
-        let (_, map) = &group[contender];
+    let samples = group.interleave(run, run.args.rounds, run.args.slice, |map, round| {
         Pair::measure(round, |which| {
             // Not the same keys for both: the first to ask for them would warm the caches.
             let (turn, time): (_, fn(&dyn Computer, _) -> _) = match which {
                 Which::Plain => (0, |map, keys| map.gets(keys)),
                 Which::Computed => (1, |map, keys| map.computations(keys)),
             };
-            let time = time(&**map, stream.window((2 * round + turn) * operations, operations));
-            run.progress.advance(slice);
+            let time = time(map, stream.window((2 * round + turn) * operations, operations));
             time.as_nanos() as f64 / operations as f64
         })
     });
-    pairs::add(comparison, &COLUMNS, group.iter().map(|(name, _)| *name), &samples);
+    pairs::add(comparison, &COLUMNS, &group.names(), &samples);
 }

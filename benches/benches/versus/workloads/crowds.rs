@@ -19,7 +19,6 @@ use crate::common::stats;
 use crate::contenders::Entry;
 use crate::crowded::{Crowded, Keys, Load, Slice};
 use crate::java;
-use crate::rounds;
 
 /// Where hot keys are measured, and reads with most threads.
 const ENTRIES: usize = 1 << 20;
@@ -101,8 +100,7 @@ fn job(args: &Args, mut crowds: Crowds) -> Option<Job> {
     if args.java && java::version().is_ok() {
         contenders.push(Entry::java(&crowds.load));
     }
-    let of_round: Duration =
-        crowds.threads.iter().map(|&threads| crowds.slice_cost(args, threads)).sum();
+    let of_round = crowds.round_cost(args);
     let fill =
         if crowds.load.work(entries).is_some() { Duration::ZERO } else { fill_cost(entries) };
     let maps = (fill + of_round * (crowds.rounds as u32 + 1)) * contenders.len() as u32;
@@ -116,8 +114,10 @@ fn job(args: &Args, mut crowds: Crowds) -> Option<Job> {
 }
 
 impl Crowds {
-    fn slice_cost(&self, args: &Args, threads: usize) -> Duration {
-        self.load.work(self.entries).unwrap_or(time(args, threads))
+    /// About how long a map takes with all numbers of threads.
+    fn round_cost(&self, args: &Args) -> Duration {
+        let slice = |&threads| self.load.work(self.entries).unwrap_or(time(args, threads));
+        self.threads.iter().map(slice).sum()
     }
 }
 
@@ -150,27 +150,26 @@ fn measure(
     let comparison = |&threads: &usize| Comparison::new(name_of(name, threads, *entries), *rounds);
     let mut comparisons: Vec<_> = counts.iter().map(comparison).collect();
     let mut scaling = Scaling::of(counts);
+    let cost = crowds.round_cost(run.args);
     in_groups(run, contenders, *entries, |run, group| {
-        let samples = rounds::interleave(group.len(), *rounds, |contender, round| {
-            let (_, map) = &group[contender];
+        let args = run.args;
+        let samples = group.interleave(run, *rounds, cost, |map, round| {
             counts
                 .iter()
                 .map(|&threads| {
-                    let time = time(run.args, threads) * warm_up(*entries, round);
-                    let work = map.slice(&Slice { threads, time, round });
-                    run.progress.advance(crowds.slice_cost(run.args, threads));
-                    work.nanoseconds()
+                    let time = time(args, threads) * warm_up(*entries, round);
+                    map.slice(&Slice { threads, time, round }).nanoseconds()
                 })
                 .collect::<Vec<_>>()
         });
-        group.iter().for_each(|(_, map)| map.check());
+        group.check(|map| map.check());
         for (number, comparison) in comparisons.iter_mut().enumerate() {
             let of_count = |rounds: &Vec<Vec<f64>>| rounds.iter().map(|ns| ns[number]).collect();
-            comparison
-                .add(group.iter().map(|(name, _)| *name), samples.iter().map(of_count).collect());
+            comparison.add(group.names(), samples.iter().map(of_count).collect());
         }
         if let Some(scaling) = &mut scaling {
-            group.iter().zip(&samples).for_each(|((name, _), rounds)| scaling.add(name, rounds));
+            let names = group.names().into_iter();
+            names.zip(&samples).for_each(|(name, rounds)| scaling.add(name, rounds));
         }
     });
     for comparison in comparisons {

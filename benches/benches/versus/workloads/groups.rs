@@ -1,54 +1,196 @@
-//! Who is compared at once.
+//! Who is compared at once, and how they come to their turns.
+//!
+//! A job is run by several processes: the referee, and one for each map (see `one_map`). All of them run
+//! the same code, in which a [`Group`] stands for the maps, and what is asked of it is done by the
+//! processes of the maps, when the referee gives the order. So what a slice does can be a closure. What
+//! is made of the answers in a map's process is of that map alone, and goes nowhere.
 
-use super::{Run, fill_cost};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Role, Run, fill_cost};
 use crate::contenders::Entry;
-use crate::memory_budget;
+use crate::one_map::{self, Process};
+use crate::{memory_budget, rounds};
 
-/// Filled maps and their names, ours the first.
-pub type Group<C> = Vec<(&'static str, Box<C>)>;
+/// Filled maps, ours the first.
+pub enum Group<C: ?Sized> {
+    /// For the referee.
+    All(Vec<(&'static str, Process)>),
+    /// For the process of a map.
+    Own { name: &'static str, is_ours: bool, map: Box<C> },
+}
+
+// The orders.
+const BUILD: &str = "build";
+const SLICE: &str = "slice";
+const ASK: &str = "ask";
+const HEAR: &str = "hear";
+const CHECK: &str = "check";
+
+impl<C: ?Sized> Group<C> {
+    pub fn names(&self) -> Vec<&'static str> {
+        match self {
+            Self::All(processes) => processes.iter().map(|(name, _)| *name).collect(),
+            Self::Own { name, .. } => vec![name],
+        }
+    }
+
+    /// Lets each map have its slice in each round, as [`rounds::interleave`] does, and gives each one's
+    /// samples by round. A slice is estimated at `cost`.
+    pub fn interleave<T: Serialize + DeserializeOwned>(
+        &mut self,
+        run: &mut Run<'_>,
+        rounds: usize,
+        cost: Duration,
+        mut slice: impl FnMut(&C, usize) -> T,
+    ) -> Vec<Vec<T>> {
+        let order = |round| format!("{SLICE} of round {round}");
+        match self {
+            Self::All(processes) => {
+                rounds::interleave(processes.len(), rounds, |contender, round| {
+                    let sample = processes[contender].1.turn(&order(round));
+                    run.progress.advance(cost);
+                    sample
+                })
+            }
+            Self::Own { map, .. } => {
+                let in_turn = |round| {
+                    one_map::expect(&order(round));
+                    let sample = slice(map, round);
+                    one_map::answer(&sample);
+                    sample
+                };
+                vec![(0..=rounds).map(in_turn).skip(1).collect()]
+            }
+        }
+    }
+
+    /// Asks ours, and lets all know the answer.
+    pub fn of_ours<T: Serialize + DeserializeOwned>(&mut self, ask: impl FnOnce(&C) -> T) -> T {
+        match self {
+            Self::All(processes) => {
+                let ((_, ours), peers) = processes.split_first_mut().expect("we take part");
+                let answer: T = ours.turn(ASK);
+                let text = serde_json::to_string(&answer).expect("it is numbers");
+                peers.iter_mut().for_each(|(_, peer)| peer.order(&format!("{HEAR} {text}")));
+                answer
+            }
+            Self::Own { map, is_ours: true, .. } => {
+                one_map::expect(ASK);
+                let answer = ask(map);
+                one_map::answer(&answer);
+                answer
+            }
+            Self::Own { is_ours: false, .. } => {
+                serde_json::from_str(&one_map::expect(HEAR)).expect("it comes from this program")
+            }
+        }
+    }
+
+    /// Has each map checked.
+    pub fn check(&mut self, check: impl FnOnce(&C)) {
+        match self {
+            Self::All(processes) => {
+                processes.iter_mut().for_each(|(_, process)| process.turn(CHECK));
+            }
+            Self::Own { map, .. } => {
+                one_map::expect(CHECK);
+                check(map);
+                one_map::answer(&());
+            }
+        }
+    }
+
+    /// Starts processes for the contenders with these numbers, and has them build their maps, one
+    /// after another.
+    fn admit(
+        run: &mut Run<'_>,
+        job: usize,
+        contenders: &[&Entry<C>],
+        numbers: impl Iterator<Item = usize>,
+        entries: usize,
+    ) -> Self {
+        let start = |number: usize| {
+            let name = contenders[number].name;
+            (name, Process::start(job, number, name))
+        };
+        let mut started: Vec<_> = numbers.map(start).collect();
+        // They draw their keys all at the same time, but none while another one builds.
+        started.iter_mut().for_each(|(_, process)| process.answer());
+        for (_, process) in &mut started {
+            let () = process.turn(BUILD);
+            run.progress.advance(fill_cost(entries));
+        }
+        Self::All(started)
+    }
+
+    /// The group in the process of this contender.
+    fn own(contenders: &[&Entry<C>], contender: usize, entries: usize) -> Self {
+        let entry = contenders[contender];
+        one_map::answer(&());
+        one_map::expect(BUILD);
+        let map = (entry.build)(entries);
+        one_map::answer(&());
+        Self::Own { name: entry.name, is_ours: contender == 0, map }
+    }
+}
 
 /// Fills maps with `entries` entries, ours and as many of the invited peers at a time as fit into
-/// memory, and hands each group to `measure`.
+/// memory, and hands each group to `measure`. (Ours is built anew for each: otherwise it would be the
+/// only one that has been through two comparisons.)
 pub fn in_groups<C: ?Sized>(
     run: &mut Run<'_>,
     contenders: &[Entry<C>],
     entries: usize,
-    mut measure: impl FnMut(&mut Run<'_>, &Group<C>),
+    measure: impl FnMut(&mut Run<'_>, &mut Group<C>),
 ) {
-    let (ours, peers) = invited(run, contenders);
     let peers_at_once = memory_budget::maps_at_once(run.args, entries) - 1;
-    let mut group = vec![build(run, ours, entries)];
-    for peers in peers.chunks(peers_at_once) {
-        group.truncate(1);
-        group.extend(peers.iter().map(|peer| build(run, peer, entries)));
-        measure(run, &group);
-    }
+    compare(run, contenders, entries, peers_at_once, measure);
 }
 
 /// Ours and all invited peers, for sizes at which they fit into memory wherever this runs.
-pub fn build_all<C: ?Sized>(
+pub fn all_at_once<C: ?Sized>(
     run: &mut Run<'_>,
     contenders: &[Entry<C>],
     entries: usize,
-) -> Group<C> {
-    let (ours, peers) = invited(run, contenders);
-    [ours].into_iter().chain(peers).map(|contender| build(run, contender, entries)).collect()
+    measure: impl FnMut(&mut Run<'_>, &mut Group<C>),
+) {
+    compare(run, contenders, entries, contenders.len(), measure);
 }
 
-fn invited<'e, C: ?Sized>(
-    run: &Run<'_>,
-    contenders: &'e [Entry<C>],
-) -> (&'e Entry<C>, Vec<&'e Entry<C>>) {
-    let (ours, peers) = contenders.split_first().expect("we take part");
-    (ours, peers.iter().filter(|peer| run.args.invites(peer.name)).collect())
-}
-
-fn build<C: ?Sized>(
+fn compare<C: ?Sized>(
     run: &mut Run<'_>,
-    contender: &Entry<C>,
+    contenders: &[Entry<C>],
     entries: usize,
-) -> (&'static str, Box<C>) {
-    let map = (contender.build)(entries);
-    run.progress.advance(fill_cost(entries));
-    (contender.name, map)
+    peers_at_once: usize,
+    mut measure: impl FnMut(&mut Run<'_>, &mut Group<C>),
+) {
+    // Ours is the first, invited or not.
+    let (ours, peers) = contenders.split_first().expect("we take part");
+    let invited = peers.iter().filter(|peer| run.args.invites(peer.name));
+    let contenders: Vec<_> = [ours].into_iter().chain(invited).collect();
+
+    match run.role {
+        Role::Map { contender } => {
+            let mut group = Group::own(&contenders, contender, entries);
+            measure(run, &mut group);
+            one_map::expect_none();
+        }
+        Role::Referee { job } => {
+            let peers: Vec<usize> = (1..contenders.len()).collect();
+            let mut groups: Vec<_> = peers.chunks(peers_at_once).collect();
+            if groups.is_empty() {
+                // No peer has been invited.
+                groups.push(&[]);
+            }
+            for peers in groups {
+                let numbers = [0].into_iter().chain(peers.iter().copied());
+                let mut group = Group::admit(run, job, &contenders, numbers, entries);
+                measure(run, &mut group);
+            }
+        }
+    }
 }

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::comparison::Comparison;
 use super::groups::in_groups;
 use super::{Job, Run, fill_cost, workload};
@@ -14,7 +16,6 @@ use crate::common::maps::{
 };
 use crate::common::work::{self, WRITES_PER_SESSION};
 use crate::contenders::Entry;
-use crate::rounds;
 
 /// One iteration below takes no longer than the writer's start.
 const SMALLEST: usize = 1 << 16;
@@ -32,6 +33,7 @@ trait Iterable {
     fn iterate_during_writes(&self, time: Duration, keys: &Stream, round: usize) -> DuringWrites;
 }
 
+#[derive(Serialize, Deserialize)]
 struct DuringWrites {
     nanoseconds_of_entry: f64,
     writes_per_microsecond: f64,
@@ -121,28 +123,23 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
             let keys = Stream::hits(entries);
             let rounds = run.args.rounds;
             in_groups(run, &contenders, entries, |run, group| {
-                let names = || group.iter().map(|(name, _)| *name);
+                let names = group.names();
                 if let Some(alone) = &mut alone {
-                    let samples = rounds::interleave(group.len(), rounds, |contender, _| {
-                        let time = group[contender].1.iterate();
-                        run.progress.advance(one);
-                        time.as_nanos() as f64 / entries as f64
+                    let samples = group.interleave(run, rounds, one, |map, _| {
+                        map.iterate().as_nanos() as f64 / entries as f64
                     });
-                    alone.add(names(), samples);
+                    alone.add(names.iter().copied(), samples);
                 }
                 if let Some(during) = &mut during {
                     let time = run.args.threads_slice;
-                    let samples = rounds::interleave(group.len(), rounds, |contender, round| {
-                        let (_, map) = &group[contender];
-                        let slice = map.iterate_during_writes(time, &keys, round);
-                        run.progress.advance(time.max(one));
-                        slice
+                    let samples = group.interleave(run, rounds, time.max(one), |map, round| {
+                        map.iterate_during_writes(time, &keys, round)
                     });
                     let times = |slices: &Vec<DuringWrites>| {
                         slices.iter().map(|slice| slice.nanoseconds_of_entry).collect()
                     };
-                    during.add(names(), samples.iter().map(times).collect());
-                    for (name, slices) in names().zip(&samples) {
+                    during.add(names.iter().copied(), samples.iter().map(times).collect());
+                    for (name, slices) in names.into_iter().zip(&samples) {
                         let writes = slices.iter().map(|slice| slice.writes_per_microsecond);
                         during.add_column(name, "writes, M/s", writes.collect());
                         let seen = slices.iter().map(|slice| slice.seen);

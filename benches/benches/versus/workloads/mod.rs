@@ -41,10 +41,20 @@ pub struct Job {
     pub run: Box<dyn FnOnce(&mut Run<'_>)>,
 }
 
-/// What jobs run with: in a process of their own, which tells another one what there is to tell.
+/// What jobs run with: in processes of their own, of which one tells the user's what there is to tell.
 pub struct Run<'a> {
     pub args: &'a Args,
     pub progress: Teller,
+    pub role: Role,
+}
+
+/// What this process does in the job.
+#[derive(Clone, Copy)]
+pub enum Role {
+    /// It gives the orders, and all that has to do with no map. The job has this number.
+    Referee { job: usize },
+    /// It has the map of the contender with this number, and waits for orders.
+    Map { contender: usize },
 }
 
 impl Run<'_> {

@@ -1,8 +1,11 @@
 //! An operation of each map beside another one of the same map: what the one costs more.
 
+use serde::{Deserialize, Serialize};
+
 use super::comparison::Comparison;
 
 /// Nanoseconds per operation of both, one timed right after the other.
+#[derive(Serialize, Deserialize)]
 pub struct Pair {
     pub plain: f64,
     pub computed: f64,
@@ -41,12 +44,12 @@ pub struct Columns {
 pub fn add(
     comparison: &mut Comparison,
     columns: &Columns,
-    contenders: impl Iterator<Item = &'static str> + Clone,
+    contenders: &[&'static str],
     samples: &[Vec<Pair>],
 ) {
     let computed = |pairs: &Vec<Pair>| pairs.iter().map(|pair| pair.computed).collect();
-    comparison.add(contenders.clone(), samples.iter().map(computed).collect());
-    for (contender, pairs) in contenders.zip(samples) {
+    comparison.add(contenders.iter().copied(), samples.iter().map(computed).collect());
+    for (contender, pairs) in contenders.iter().zip(samples) {
         let plain = pairs.iter().map(|pair| pair.plain).collect();
         let ratios = pairs.iter().map(|pair| pair.computed / pair.plain).collect();
         comparison.add_column(contender, columns.plain, plain);

@@ -1,14 +1,13 @@
 //! Caches of readers that are all open: hits on Zipf(0.99) keys, on one thread and more.
 
 use super::comparison::Comparison;
-use super::groups::build_all;
+use super::groups::all_at_once;
 use super::{Job, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
 use crate::common::readers::work::{ALL_OPEN, THREADS};
 use crate::contenders::Entry;
 use crate::readers::{OpenReaders, name};
-use crate::rounds;
 use crate::threads::Crowd;
 
 pub fn jobs(args: &Args) -> Vec<Job> {
@@ -20,7 +19,7 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
         let workload = workload(&name("hits", threads), entries);
         Some((threads, Comparison::if_wanted(args, workload)?))
     });
-    let wanted: Vec<_> = wanted.into_iter().flatten().collect();
+    let mut wanted: Vec<_> = wanted.into_iter().flatten().collect();
     if wanted.is_empty() {
         return None;
     }
@@ -32,20 +31,18 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
         run: Box::new(move |run: &mut Run<'_>| {
             let keys = Stream::zipf(entries);
             let time = run.args.threads_slice;
-            let group = build_all(run, &contenders, entries);
-            for (threads, mut comparison) in wanted {
-                let rounds = run.args.rounds;
-                let samples = rounds::interleave(group.len(), rounds, |contender, round| {
-                    let (_, cache) = &group[contender];
-                    let start = keys.start_of_round(round);
-                    let work = cache.hits(&Crowd { threads, time, keys: &keys, start });
-                    run.progress.advance(time);
-                    work.nanoseconds()
-                });
-                comparison.add(group.iter().map(|(name, _)| *name), samples);
-                comparison.publish(run);
-            }
-            group.iter().for_each(|(_, cache)| cache.check());
+            all_at_once(run, &contenders, entries, |run, group| {
+                for &mut (threads, ref mut comparison) in &mut wanted {
+                    let rounds = run.args.rounds;
+                    let samples = group.interleave(run, rounds, time, |cache, round| {
+                        let start = keys.start_of_round(round);
+                        cache.hits(&Crowd { threads, time, keys: &keys, start }).nanoseconds()
+                    });
+                    comparison.add(group.names(), samples);
+                }
+                group.check(|cache| cache.check());
+            });
+            wanted.into_iter().for_each(|(_, comparison)| comparison.publish(run));
         }),
     })
 }

@@ -2,13 +2,12 @@
 //! before, whose reader is opened in the place of another one.
 
 use super::comparison::Comparison;
-use super::groups::build_all;
+use super::groups::all_at_once;
 use super::{Job, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::readers::work::{CAPACITY, THREADS, stream_of_mix};
 use crate::contenders::Entry;
 use crate::readers::{Churn, FullOfReaders, name};
-use crate::rounds;
 use crate::threads::Crowd;
 
 pub fn jobs(args: &Args) -> Option<Job> {
@@ -16,7 +15,7 @@ pub fn jobs(args: &Args) -> Option<Job> {
         let workload = workload(&name("mixed", threads), CAPACITY);
         Some((threads, Comparison::if_wanted(args, workload)?))
     });
-    let wanted: Vec<_> = wanted.into_iter().flatten().collect();
+    let mut wanted: Vec<_> = wanted.into_iter().flatten().collect();
     if wanted.is_empty() {
         return None;
     }
@@ -28,25 +27,24 @@ pub fn jobs(args: &Args) -> Option<Job> {
         run: Box::new(move |run: &mut Run<'_>| {
             let keys = stream_of_mix();
             let time = run.args.threads_slice;
-            let group = build_all(run, &contenders, CAPACITY);
-            for (threads, mut comparison) in wanted {
-                let rounds = run.args.rounds;
-                let samples = rounds::interleave(group.len(), rounds, |contender, round| {
-                    let (_, cache) = &group[contender];
-                    let start = keys.start_of_round(round);
-                    let Churn { work, opened } =
-                        cache.mixed(&Crowd { threads, time, keys: &keys, start });
-                    run.progress.advance(time);
-                    (work.nanoseconds(), 100.0 * opened as f64 / work.operations as f64)
-                });
-                let (times, opened): (Vec<_>, Vec<_>) =
-                    samples.into_iter().map(|samples| samples.into_iter().unzip()).unzip();
-                comparison.add(group.iter().map(|(name, _)| *name), times);
-                for ((contender, _), opened) in group.iter().zip(opened) {
-                    comparison.add_column(contender, "opened, %", opened);
+            all_at_once(run, &contenders, CAPACITY, |run, group| {
+                for &mut (threads, ref mut comparison) in &mut wanted {
+                    let rounds = run.args.rounds;
+                    let samples = group.interleave(run, rounds, time, |cache, round| {
+                        let start = keys.start_of_round(round);
+                        let Churn { work, opened } =
+                            cache.mixed(&Crowd { threads, time, keys: &keys, start });
+                        (work.nanoseconds(), 100.0 * opened as f64 / work.operations as f64)
+                    });
+                    let (times, opened): (Vec<_>, Vec<_>) =
+                        samples.into_iter().map(|samples| samples.into_iter().unzip()).unzip();
+                    comparison.add(group.names(), times);
+                    for (contender, opened) in group.names().into_iter().zip(opened) {
+                        comparison.add_column(contender, "opened, %", opened);
+                    }
                 }
-                comparison.publish(run);
-            }
+            });
+            wanted.into_iter().for_each(|(_, comparison)| comparison.publish(run));
         }),
     })
 }

@@ -10,7 +10,6 @@ use crate::common::maps::{
     Binlock, BinlockEach, DashMap, Flurry, FlurryEach, Papaya, PapayaEach, SccMap, Sharded,
 };
 use crate::contenders::{Entry, Shared};
-use crate::rounds;
 use crate::threads::{Crowd, Load};
 
 /// Who writes, under what names.
@@ -92,18 +91,16 @@ fn job(args: &Args, entries: usize, replacements: Replacements) -> Option<Job> {
 fn on_two_threads(
     run: &mut Run<'_>,
     comparison: &mut Comparison,
-    group: &Group<dyn Shared>,
+    group: &mut Group<dyn Shared>,
     keys: &Stream,
     entries: usize,
 ) {
     let slice = run.args.threads_slice;
-    let samples = rounds::interleave(group.len(), run.args.rounds, |contender, round| {
-        let (_, map) = &group[contender];
+    let samples = group.interleave(run, run.args.rounds, slice, |map, round| {
         let time = slice * warm_up(entries, round);
         let start = keys.start_of_round(round);
         let work = map.crowd(Load::Replacements, &Crowd { threads: 2, time, keys, start });
-        run.progress.advance(slice);
         work.nanoseconds()
     });
-    comparison.add(group.iter().map(|(name, _)| *name), samples);
+    comparison.add(group.names(), samples);
 }

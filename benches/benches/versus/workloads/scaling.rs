@@ -1,7 +1,7 @@
 //! What more threads are worth where few keys are hot (Zipf 0.99): readers on one core and on two,
 //! and then, with half of the operations replacing values, many more threads than cores.
 
-use super::groups::build_all;
+use super::groups::all_at_once;
 use super::{Job, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
@@ -9,7 +9,6 @@ use crate::common::maps::{Binlock, DashMap, Flurry, Papaya, SccIndex, SccMap, Sh
 use crate::common::report::{Measure, Row, Table};
 use crate::common::stats;
 use crate::contenders::{Entry, Shared};
-use crate::rounds;
 use crate::threads::{Crowd, Load};
 
 const ENTRIES: usize = 1 << 20;
@@ -81,17 +80,17 @@ fn measure(run: &mut Run<'_>, scaling: &Scaling) {
     let Scaling { load, few, many, .. } = scaling;
     let keys = Stream::zipf(ENTRIES);
     let time = run.args.threads_slice;
-    let group = build_all(run, &scaling.contenders, ENTRIES);
-    let samples = rounds::interleave(group.len(), run.args.rounds, |contender, round| {
-        let (_, map) = &group[contender];
-        let start = keys.start_of_round(round);
-        // Both slices of a pair follow each other at once, as they are to be compared.
-        [few, many].map(|Threads { count, .. }| {
-            let crowd = Crowd { threads: *count, time, keys: &keys, start };
-            let nanoseconds = map.crowd(*load, &crowd).nanoseconds();
-            run.progress.advance(time);
-            1e3 / nanoseconds
-        })
+    let (mut names, mut samples) = (Vec::new(), Vec::new());
+    all_at_once(run, &scaling.contenders, ENTRIES, |run, group| {
+        names = group.names();
+        samples = group.interleave(run, run.args.rounds, time * 2, |map, round| {
+            let start = keys.start_of_round(round);
+            // Both slices of a pair follow each other at once, as they are to be compared.
+            [few, many].map(|Threads { count, .. }| {
+                let crowd = Crowd { threads: *count, time, keys: &keys, start };
+                1e3 / map.crowd(*load, &crowd).nanoseconds()
+            })
+        });
     });
 
     let row = |(contender, pairs): (&str, Vec<[f64; 2]>)| {
@@ -105,10 +104,9 @@ fn measure(run: &mut Run<'_>, scaling: &Scaling) {
             ],
         }
     };
-    let names = group.iter().map(|(name, _)| *name);
     run.publish(Table {
         workload: workload(scaling.name, ENTRIES),
         rounds: run.args.rounds,
-        rows: names.zip(samples).map(row).collect(),
+        rows: names.into_iter().zip(samples).map(row).collect(),
     });
 }
