@@ -12,6 +12,9 @@ use crate::rounds;
 /// Below, maps fit into caches and there are no misses to overlap.
 const SMALLEST: usize = 1 << 20;
 
+const WAYS: [&str; 3] =
+    ["binlock, batches of 16", "binlock, one by one", "hashbrown (unsync), one by one"];
+
 pub fn jobs(args: &Args) -> Vec<Job> {
     let sizes = args.sizes.iter().filter(|&&entries| entries >= SMALLEST);
     sizes.filter_map(|&entries| job(args, entries)).collect()
@@ -35,11 +38,17 @@ fn compare(run: &mut Run<'_>, mut comparison: Comparison, entries: usize) {
 
     let stream = Stream::hits(entries);
     let slice = run.args.slice;
+    // Memory may have been taken for unused meanwhile, see `Comparison::measure`.
+    work::gets(&binlock, stream.window(0, stream.len()));
+    work::gets(&hashbrown, stream.window(0, stream.len()));
     let operations = rounds::operations(slice, |operations| {
         work::batches(&binlock, stream.window(0, operations))
     });
-    let samples = rounds::interleave(3, run.args.rounds, |contender, round| {
-        let keys = stream.window(round * operations, operations);
+    let samples = rounds::interleave(WAYS.len(), run.args.rounds, |contender, round| {
+        // Not the same keys for all: two of them are about the same map, and the first to ask would
+        // warm the caches.
+        let turn = round * WAYS.len() + contender;
+        let keys = stream.window(turn * operations, operations);
         let time = match contender {
             0 => work::batches(&binlock, keys),
             1 => work::gets(&binlock, keys),
@@ -48,7 +57,6 @@ fn compare(run: &mut Run<'_>, mut comparison: Comparison, entries: usize) {
         run.progress.advance(slice);
         time.as_nanos() as f64 / operations as f64
     });
-    let ways = ["binlock, batches of 16", "binlock, one by one", "hashbrown (unsync), one by one"];
-    comparison.add(ways, samples);
+    comparison.add(WAYS, samples);
     comparison.publish(run);
 }
