@@ -8,8 +8,10 @@ target="${CARGO_TARGET_DIR:-$PWD/target}"
 # sanitizers tell. A build of the tests takes a quarter less so.
 export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
 
-# To be cargo's RUSTC_WORKSPACE_WRAPPER for the wide layout of slots, beside the other one.
+# To be cargo's RUSTC_WORKSPACE_WRAPPER: for the wide layout of slots, beside the other one, and for
+# batches of two pieces in models.
 wide="$PWD/.ci/rustc-wide"
+pairs="$PWD/.ci/rustc-pairs"
 
 # A check that cannot run has not passed: it says so and fails, with a status of its own.
 cannot_run() {
