@@ -4,6 +4,8 @@ use std::hash::BuildHasher;
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ahash::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::{Compute, Key, Map, Session, Sum, Value, hasher, increased};
 
@@ -11,7 +13,8 @@ use super::{Compute, Key, Map, Session, Sum, Value, hasher, increased};
 /// up to 16 cores; larger ones would take more.
 const SHARDS: usize = 64;
 
-type Shard<K, V> = hashbrown::HashMap<K, V, RandomState>;
+/// The interface that takes hashes, for the shard is found by one already.
+type Shard<K, V> = HashTable<(K, V)>;
 
 pub struct Sharded<K = u64, V = u64> {
     hasher: RandomState,
@@ -24,22 +27,26 @@ struct Padded<T>(T);
 
 impl<K: Key, V: Value> Sharded<K, V> {
     /// By bits that hashbrown does not use: it finds the place by the low ones and tells entries
-    /// apart by the top seven. (The shard hashes once more, as its users' programs do, too, unless
-    /// they take to hashbrown's raw interface.)
+    /// apart by the top seven.
     #[inline(always)]
-    fn shard(&self, key: &K) -> &RwLock<Shard<K, V>> {
-        let hash = self.hasher.hash_one(key);
+    fn shard(&self, hash: u64) -> &RwLock<Shard<K, V>> {
         &self.shards[(hash >> 48) as usize % SHARDS].0
     }
 
+    /// The shard of a hash, to read from.
     #[inline(always)]
-    fn read(&self, key: &K) -> RwLockReadGuard<'_, Shard<K, V>> {
-        self.shard(key).read().expect("nothing panics under the lock")
+    fn read(&self, hash: u64) -> RwLockReadGuard<'_, Shard<K, V>> {
+        self.shard(hash).read().expect("nothing panics under the lock")
     }
 
     #[inline(always)]
-    fn write(&self, key: &K) -> RwLockWriteGuard<'_, Shard<K, V>> {
-        self.shard(key).write().expect("nothing panics under the lock")
+    fn write(&self, hash: u64) -> RwLockWriteGuard<'_, Shard<K, V>> {
+        self.shard(hash).write().expect("nothing panics under the lock")
+    }
+
+    #[inline(always)]
+    fn entry<'t>(&self, shard: &'t mut Shard<K, V>, hash: u64, key: &K) -> Entry<'t, (K, V)> {
+        shard.entry(hash, |(other, _)| other == key, |(key, _)| self.hasher.hash_one(key))
     }
 }
 
@@ -51,7 +58,7 @@ impl<K: Key, V: Value> Map<K, V> for Sharded<K, V> {
 
     fn with_capacity(entries: usize) -> Self {
         let each = entries.div_ceil(SHARDS);
-        let shard = || Padded(RwLock::new(Shard::with_capacity_and_hasher(each, hasher())));
+        let shard = || Padded(RwLock::new(Shard::with_capacity(each)));
         Self { hasher: hasher(), shards: (0..SHARDS).map(|_| shard()).collect() }
     }
 
@@ -64,22 +71,37 @@ impl<K: Key, V: Value> Map<K, V> for Sharded<K, V> {
 impl<K: Key, V: Value> Session<K, V> for &Sharded<K, V> {
     #[inline(always)]
     fn get(&self, key: &K) -> Option<u64> {
-        self.read(key).get(key).map(V::digest)
+        let hash = self.hasher.hash_one(key);
+        self.read(hash).find(hash, |(other, _)| other == key).map(|(_, value)| value.digest())
     }
 
     #[inline(always)]
     fn insert(&self, key: K, value: V) -> bool {
-        self.write(&key).insert(key, value).is_some()
+        let hash = self.hasher.hash_one(&key);
+        match self.entry(&mut self.write(hash), hash, &key) {
+            Entry::Occupied(mut entry) => {
+                entry.get_mut().1 = value;
+                true
+            }
+            Entry::Vacant(entry) => {
+                entry.insert((key, value));
+                false
+            }
+        }
     }
 
     #[inline(always)]
     fn update(&self, key: &K, value: V) -> bool {
-        self.write(key).get_mut(key).map(|old| *old = value).is_some()
+        let hash = self.hasher.hash_one(key);
+        let mut shard = self.write(hash);
+        shard.find_mut(hash, |(other, _)| other == key).map(|(_, old)| *old = value).is_some()
     }
 
     #[inline(always)]
     fn remove(&self, key: &K) -> bool {
-        self.write(key).remove(key).is_some()
+        let hash = self.hasher.hash_one(key);
+        let mut shard = self.write(hash);
+        shard.find_entry(hash, |(other, _)| other == key).map(|entry| entry.remove()).is_ok()
     }
 
     #[inline(always)]
@@ -87,7 +109,7 @@ impl<K: Key, V: Value> Session<K, V> for &Sharded<K, V> {
         let mut sum = Sum::default();
         for Padded(shard) in &self.shards {
             let shard = shard.read().expect("nothing panics under the lock");
-            shard.values().for_each(|value| sum.add(value));
+            shard.iter().for_each(|(_, value)| sum.add(value));
         }
         sum
     }
@@ -97,13 +119,20 @@ impl Compute for Sharded {
     /// Looks with the lock for readers first, as hits are what it is for.
     #[inline(always)]
     fn compute_if_absent(map: &&Self, key: u64, f: impl FnOnce() -> u64) -> u64 {
-        let present = map.read(&key).get(&key).copied();
-        present.unwrap_or_else(|| *map.write(&key).entry(key).or_insert_with(f))
+        let hash = map.hasher.hash_one(key);
+        let present =
+            map.read(hash).find(hash, |(other, _)| *other == key).map(|(_, value)| *value);
+        present.unwrap_or_else(|| {
+            map.entry(&mut map.write(hash), hash, &key).or_insert_with(|| (key, f())).get().1
+        })
     }
 
     #[inline(always)]
     fn increment(map: &&Self, key: u64) -> u64 {
-        let mut shard = map.write(&key);
-        *shard.entry(key).and_modify(|value| *value = increased(Some(value))).or_insert(1)
+        let hash = map.hasher.hash_one(key);
+        let mut shard = map.write(hash);
+        let entry = map.entry(&mut shard, hash, &key);
+        let entry = entry.and_modify(|(_, value)| *value = increased(Some(value)));
+        entry.or_insert((key, 1)).get().1
     }
 }
