@@ -60,8 +60,9 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if !has_valgrind() {
-        eprintln!("this needs valgrind, which is not there");
-        return ExitCode::FAILURE;
+        // Not a failure, for which `cargo bench` would not run what comes next.
+        eprintln!("SKIPPED: nothing is counted without valgrind, which is not there");
+        return ExitCode::SUCCESS;
     }
     let report = match measure(&only) {
         Ok(report) => report,

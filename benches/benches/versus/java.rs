@@ -41,9 +41,15 @@ fn ask_for_version() -> Result<String, String> {
     let first = text.lines().next().unwrap_or_default().to_owned();
     let major = first.split([' ', '.']).find_map(|word| word.parse::<u32>().ok());
     match major {
-        Some(OLDEST..) => Ok(first),
+        Some(OLDEST..) if has_compiler() => Ok(first),
+        Some(OLDEST..) => Err(format!("{first} has no compiler: a JDK is needed")),
         _ => Err(format!("java {OLDEST} or later is needed, not {first:?}")),
     }
+}
+
+fn has_compiler() -> bool {
+    let modules = Command::new("java").arg("--list-modules").output();
+    modules.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("jdk.compiler"))
 }
 
 impl Entry<dyn Crowded> {
@@ -82,7 +88,9 @@ impl Java {
         // Several times of what the map takes, so that it is not the collector that is measured.
         let mebibytes = ((entries * 512) >> 20).max(1024);
         let mut child = Command::new("java")
-            .args([format!("-Xms{mebibytes}m"), format!("-Xmx{mebibytes}m"), PROGRAM.to_owned()])
+            .args([format!("-Xms{mebibytes}m"), format!("-Xmx{mebibytes}m")])
+            // As mimalloc gives the other maps, where the system has some for who asks.
+            .args(["-XX:+UseTransparentHugePages", PROGRAM])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
