@@ -31,6 +31,9 @@ const OPERATIONS: [&str; 8] = [
     "large_update/2^20",
 ];
 
+/// The number of entries that charts are for, where there are several.
+const SIZE_DRAWN: &str = "2^20";
+
 type Drawn<T = ()> = Result<T, Box<dyn Error>>;
 
 /// A line, or the bars of one colour: where and how high.
@@ -59,10 +62,12 @@ pub fn write(report: &Report, folder: &Path) -> Drawn {
         loads.entry((load, size)).or_default().push((threads, table));
     }
     loads.retain(|_, tables| tables.len() > 2);
+    // One chart of each load: of the size that the single operations are drawn for, where there is it.
+    let sizes: Vec<_> = loads.keys().copied().collect();
+    loads.retain(|(load, size), _| *size == SIZE_DRAWN || !sizes.contains(&(*load, SIZE_DRAWN)));
     for ((load, size), mut tables) in loads {
         tables.sort_by_key(|(threads, _)| *threads);
         let title = format!("{load}, {size}");
-        // Of several sizes, the last one stays.
         throughput(&title, &tables, &folder.join(format!("threads_{load}.svg")))?;
     }
     Ok(())

@@ -6,6 +6,7 @@
 //! <!-- ratios get_hit/2^10 get_hit/2^20 -->     each workload a column, each map a row
 //! <!-- column [64 / 2] oversubscription_* -->   the same of another column
 //! <!-- table insert_latency/2^20 -->            all columns of one workload
+//! <!-- aims -->                                 what was aimed at, and what came of it
 //! <!-- losses -->                               where a peer is faster
 //! <!-- machine -->                              where all this was measured
 //! <!-- end -->
@@ -19,7 +20,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::{NO_RIVAL, OURS, Parts, RATIO, TIME};
+use super::{NO_RIVAL, OURS, Parts, RATIO, TIME, aims};
 use crate::common::machine::Machine;
 use crate::common::report::{Report, Row, Table, three_digits};
 
@@ -47,6 +48,7 @@ enum Directive<'l> {
     Ratios(Vec<&'l str>),
     Column(&'l str, Vec<&'l str>),
     Table(&'l str),
+    Aims,
     Losses,
     Machine,
 }
@@ -62,6 +64,7 @@ impl<'l> Directive<'l> {
                 Some(Self::Column(column, workloads.split_whitespace().collect()))
             }
             "table" => Some(Self::Table(rest.trim())),
+            "aims" => Some(Self::Aims),
             "losses" => Some(Self::Losses),
             "machine" => Some(Self::Machine),
             _ => None,
@@ -75,6 +78,7 @@ impl<'l> Directive<'l> {
             Self::Table(workload) => {
                 tables(report, &[workload]).into_iter().map(whole).collect::<Vec<_>>().join("\n")
             }
+            Self::Aims => aims::render(report),
             Self::Losses => losses(report),
             Self::Machine => report.machine.as_ref().map(machine).unwrap_or_default(),
         }
@@ -133,7 +137,7 @@ fn columns(tables: &[&Table], column: &str) -> String {
 }
 
 /// `exchange, 2 threads, 2^20`
-fn title(workload: &str) -> String {
+pub fn title(workload: &str) -> String {
     let Parts { load, threads, size } = Parts::of(workload);
     let mut title = load.to_owned();
     if threads > 1 {
@@ -158,25 +162,32 @@ fn whole(table: &Table) -> String {
     text
 }
 
-/// Where a peer is faster, in three rounds of four at least: the least and the largest median of
-/// each load, over its sizes and numbers of threads.
+/// Where a peer is faster: the least and the largest median of each load, over its sizes and numbers
+/// of threads. In a column of their own those whose quartiles are on both sides of 1.
 fn losses(report: &Report) -> String {
-    let is_rival = |row: &&Row| row.contender != NO_RIVAL && !row.contender.starts_with(OURS);
-    let mut losses: BTreeMap<&str, BTreeMap<&str, Vec<f64>>> = BTreeMap::new();
+    let is_rival = |row: &&Row| {
+        let no_rival = row.contender.starts_with(NO_RIVAL) || row.contender.starts_with('(');
+        !no_rival && !row.contender.starts_with(OURS)
+    };
+    let mut losses: BTreeMap<&str, [BTreeMap<&str, Vec<f64>>; 2]> = BTreeMap::new();
     for table in &report.tables {
         for row in table.rows.iter().filter(is_rival) {
             let Some(ratio) = row.measure(RATIO) else { continue };
-            if ratio.spread.upper_quartile < 1.0 {
+            if ratio.spread.median < 1.0 {
                 let of_load = losses.entry(Parts::of(&table.workload).load).or_default();
-                of_load.entry(&row.contender).or_default().push(ratio.spread.median);
+                let column = usize::from(ratio.spread.upper_quartile >= 1.0);
+                let of_peer = of_load[column].entry(&row.contender).or_default();
+                of_peer.push(ratio.spread.median);
             }
         }
     }
     if losses.is_empty() {
         return "Nowhere in this run.\n".to_owned();
     }
-    let mut text = line("", &[format!("faster, and its {RATIO}")]) + &rule(1);
-    for (load, peers) in losses {
+    let header =
+        [format!("faster, and its {RATIO}"), "the same, with quartiles around 1".to_owned()];
+    let mut text = line("", &header) + &rule(header.len());
+    for (load, columns) in losses {
         let peer = |(peer, ratios): (&str, Vec<f64>)| {
             let least = three_digits(ratios.iter().copied().fold(f64::INFINITY, f64::min));
             let largest = three_digits(ratios.iter().copied().fold(0.0, f64::max));
@@ -186,8 +197,11 @@ fn losses(report: &Report) -> String {
                 format!("{peer} {least} to {largest}")
             }
         };
-        let peers: Vec<_> = peers.into_iter().map(peer).collect();
-        text += &line(load, &[peers.join("; ")]);
+        let column = |peers: BTreeMap<&str, Vec<f64>>| {
+            let peers: Vec<_> = peers.into_iter().map(peer).collect();
+            peers.join("; ")
+        };
+        text += &line(load, &columns.map(column));
     }
     text
 }

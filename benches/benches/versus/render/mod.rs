@@ -1,5 +1,6 @@
 //! Reports for readers: tables in Markdown, charts.
 
+mod aims;
 pub mod charts;
 pub mod markdown;
 
