@@ -26,6 +26,14 @@ pub fn present(entries: usize) -> Vec<u64> {
     (0..entries).map(mix).collect()
 }
 
+/// Another index below `entries`, and for each one another: what is next to each other is far apart
+/// then. Maps that allocate their nodes have those next to each other that were inserted one after
+/// another, and must not have the hottest keys so.
+pub fn scattered(index: usize, entries: usize) -> usize {
+    const PRIME: usize = 2_654_435_761;
+    index.wrapping_mul(PRIME) % entries
+}
+
 /// The key as a text of 24 bytes.
 pub fn text(key: u64) -> String {
     format!("objects/{key:016x}")
@@ -72,7 +80,7 @@ impl Stream {
     pub fn zipf_of(entries: usize, exponent: f64) -> Self {
         let mut rng = SmallRng::seed_from_u64(99);
         let ranks = Zipf::new(entries as f64, exponent).expect("there is at least one entry");
-        Self::of_indices(entries, || ranks.sample(&mut rng) as usize - 1)
+        Self::of_indices(entries, || scattered(ranks.sample(&mut rng) as usize - 1, entries))
     }
 
     /// The same, but so many of the keys, here and there, are [`NEW`].

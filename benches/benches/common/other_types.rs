@@ -27,7 +27,7 @@ pub fn fill_with_texts<M: Map<String>>(keys: &[u64]) -> Duration {
     while !texts.as_slice().is_empty() {
         let session = map.session();
         for text in texts.by_ref().take(WRITES_PER_SESSION) {
-            black_box(session.insert(text, 1));
+            black_box(session.insert_new(text, 1));
         }
     }
     let time = start.elapsed();
@@ -41,7 +41,7 @@ pub fn large<M: Map<u64, Large>>(entries: usize) -> M {
     let map = M::new();
     for chunk in keys::present(entries).chunks(WRITES_PER_SESSION) {
         let session = map.session();
-        chunk.iter().for_each(|&key| _ = session.insert(key, Large::of(key)));
+        chunk.iter().for_each(|&key| _ = session.insert_new(key, Large::of(key)));
     }
     map.flush();
     map

@@ -64,14 +64,17 @@ pub fn updates<M: Map>(map: &M, keys: Window<'_>) -> Duration {
     time
 }
 
-/// Removes every key of a map that holds `keys`; filling and dropping it are not timed.
+/// Removes every key of a map that holds `keys`, in another order than they came in; filling and
+/// dropping it are not timed.
 pub fn drain<M: Map>(keys: &[u64]) -> Duration {
     let map = M::new();
-    insert_all(&map, keys);
+    insert_all_new(&map, keys);
     settle(&map, keys);
+    let order = (0..keys.len()).map(|index| keys[keys::scattered(index, keys.len())]);
+    let order: Vec<_> = order.collect();
     let start = Instant::now();
     let mut removed = 0;
-    for chunk in keys.chunks(WRITES_PER_SESSION) {
+    for chunk in order.chunks(WRITES_PER_SESSION) {
         let session = map.session();
         removed += chunk.iter().filter(|key| session.remove(key)).count();
     }
@@ -107,13 +110,23 @@ pub fn removals<M: Map>(map: &M, keys: Window<'_>) -> Duration {
 pub fn fill<M: Map>(keys: &[u64]) -> Duration {
     let start = Instant::now();
     let map = M::new();
-    insert_all(&map, keys);
+    insert_all_new(&map, keys);
     let time = start.elapsed();
     drop(map);
     time
 }
 
-/// Inserts every key, a new session every [`WRITES_PER_SESSION`].
+/// Inserts every key, none of which is there, a new session every [`WRITES_PER_SESSION`].
+pub fn insert_all_new<M: Map>(map: &M, keys: &[u64]) {
+    for chunk in keys.chunks(WRITES_PER_SESSION) {
+        let session = map.session();
+        for &key in chunk {
+            black_box(session.insert_new(key, !key));
+        }
+    }
+}
+
+/// Inserts every key or replaces its value, a new session every [`WRITES_PER_SESSION`].
 pub fn insert_all<M: Map>(map: &M, keys: &[u64]) {
     for chunk in keys.chunks(WRITES_PER_SESSION) {
         let session = map.session();
@@ -127,7 +140,7 @@ pub fn insert_all<M: Map>(map: &M, keys: &[u64]) {
 pub fn filled<M: Map>(entries: usize) -> M {
     let map = M::new();
     let keys = keys::present(entries);
-    insert_all(&map, &keys);
+    insert_all_new(&map, &keys);
     settle(&map, &keys);
     check(&map, entries);
     map

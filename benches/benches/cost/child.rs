@@ -105,7 +105,7 @@ pub fn run(map: &str, operation: &str) {
 fn trace<M: Map + Sync>(operation: &str) {
     // Not `work::filled`, which checks more than one wants to see traced.
     let (map, present) = (M::new(), keys::present(ENTRIES));
-    work::insert_all(&map, &present);
+    work::insert_all_new(&map, &present);
     work::settle(&map, &present);
     let absent = keys::present(ENTRIES * 2).split_off(ENTRIES);
     let keys = if matches!(operation, "get" | "update") { present } else { absent };

@@ -115,7 +115,7 @@ fn at_rest<M: Map>() -> (PerEntry, PerEntry) {
     let keys = keys::present(ENTRIES);
     let before = ALLOCATOR.live();
     let map = M::new();
-    work::insert_all(&map, &keys);
+    work::insert_all_new(&map, &keys);
     let filled = PerEntry::since(before, ENTRIES);
     settle(&map, &keys);
     (filled, PerEntry::since(before, ENTRIES))
@@ -132,10 +132,10 @@ fn worst<M: Map>() -> Worst {
     let before = ALLOCATOR.live();
     let map = M::new();
     let first = ENTRIES / 2;
-    work::insert_all(&map, &keys[..first]);
+    work::insert_all_new(&map, &keys[..first]);
 
     let looks = (first..=keys.len()).step_by(STEP).map(|entries| {
-        work::insert_all(&map, &keys[entries.saturating_sub(STEP)..entries]);
+        work::insert_all_new(&map, &keys[entries.saturating_sub(STEP)..entries]);
         settle(&map, &keys[..entries]);
         Worst { bytes: PerEntry::since(before, entries), entries }
     });

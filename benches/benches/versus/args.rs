@@ -144,7 +144,7 @@ impl Args {
 
     /// Rounds of what takes a good part of a second, and of what takes several.
     pub fn long_rounds(&self, entries: usize) -> usize {
-        let of_rounds = if entries > 1 << 20 { 7 } else { 4 };
+        let of_rounds = if entries > 1 << 21 { 5 } else { 3 };
         self.rounds.div_ceil(of_rounds).max(2)
     }
 }

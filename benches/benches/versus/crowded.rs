@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use crate::common::keys::{self, Stream};
 use crate::common::lanes::{LANES, Lane, Mix, Order, TURN};
 use crate::common::maps::{
-    Binlock, BinlockEach, DashMap, Flurry, Map, Papaya, SccIndex, SccMap, Session, Sharded, Sum,
+    Binlock, BinlockEach, DashMap, Flurry, Map, Papaya, PapayaEach, SccIndex, SccIndexEach, SccMap,
+    Session, Sharded, Sum,
 };
 use crate::common::work::{self, WRITES_PER_SESSION};
 use crate::contenders::Entry;
@@ -41,6 +42,11 @@ impl Load {
     /// a key that is being updated, which the workload would take for a lost entry.
     fn is_for_an_index(&self) -> bool {
         !matches!(self, Self::Hot { .. })
+    }
+
+    /// Whether a guard for each look-up is beside one for many.
+    fn is_of_reads(&self) -> bool {
+        matches!(self, Self::Reads { .. })
     }
 
     /// How long a slice takes, if it is not one of a fixed time.
@@ -74,9 +80,14 @@ impl Entry<dyn Crowded> {
             Self::crowded::<Binlock>(load),
             Self::crowded::<BinlockEach>(load),
             Self::crowded::<Papaya>(load),
-            Self::crowded::<Flurry>(load),
         ];
-        all.extend(load.is_for_an_index().then(|| Self::crowded::<SccIndex>(load)));
+        all.extend(load.is_of_reads().then(|| Self::crowded::<PapayaEach>(load)));
+        all.push(Self::crowded::<Flurry>(load));
+        if load.is_for_an_index() {
+            // Its writes need no guard, and find room that removals have left only when no guard is
+            // old; its readers need one.
+            all.extend([Self::crowded::<SccIndex>(load), Self::crowded::<SccIndexEach>(load)]);
+        }
         all.extend([
             Self::crowded::<SccMap>(load),
             Self::crowded::<DashMap>(load),
@@ -217,7 +228,7 @@ impl<M: Map + Sync> Crowded for Growth<M> {
             let sessions = self.keys.chunks(WRITES_PER_SESSION).skip(*number);
             let own = sessions.step_by(slice.threads);
             own.map(|keys| {
-                work::insert_all(&map, keys);
+                work::insert_all_new(&map, keys);
                 keys.len()
             })
             .sum()

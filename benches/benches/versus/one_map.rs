@@ -1,7 +1,7 @@
 //! A map of a comparison in a process of its own: this program, started anew.
 //!
 //! As users have it, a map has a heap to itself, and it does not depend on who else is compared. In one
-//! process with all others, `exchange` took dashmap a sixth less time than with two of them, and
+//! process with all others, `exchange` took dashmap a sixth less time than in one with two others, and
 //! binlock the same.
 //!
 //! Both ends run the same job (see `workloads::groups`): where the referee wants something of a

@@ -9,13 +9,14 @@ use rand::seq::SliceRandom;
 /// Lets each of `contenders` run once in each round, in an order drawn anew, and gives each one's
 /// samples by round. A round before the first warms caches and is not recorded.
 ///
-/// `slice` gets the contender and the round.
+/// `slice` gets the contender and the round. Another seed draws other orders.
 pub fn interleave<T>(
     contenders: usize,
     rounds: usize,
+    seed: u64,
     mut slice: impl FnMut(usize, usize) -> T,
 ) -> Vec<Vec<T>> {
-    let mut rng = SmallRng::seed_from_u64(contenders as u64);
+    let mut rng = SmallRng::seed_from_u64((seed << 32) + contenders as u64);
     let mut order: Vec<usize> = (0..contenders).collect();
     let mut samples: Vec<Vec<T>> = order.iter().map(|_| Vec::with_capacity(rounds)).collect();
     for round in 0..=rounds {

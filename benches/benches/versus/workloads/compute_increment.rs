@@ -1,7 +1,7 @@
 //! Computing new values from those that are present: increments, on one thread and on two.
 
 use super::comparison::Comparison;
-use super::groups::{Group, in_groups};
+use super::groups::{Group, cost, in_groups};
 use super::{Job, LARGEST_COMPUTED, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
@@ -44,7 +44,7 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
     let contenders = contenders();
     Some(Job {
         name: workload("compute_increment", entries),
-        cost: (fill_cost(entries) + round * (args.rounds as u32 + 1)) * contenders.len() as u32,
+        cost: cost(entries, fill_cost(entries), round, args.rounds) * contenders.len() as u32,
         run: Box::new(move |run: &mut Run<'_>| {
             let stream = Stream::hits(entries);
             in_groups(run, &contenders, entries, |run, group| {

@@ -2,7 +2,7 @@
 //! ask for a value that somebody else has computed.
 
 use super::comparison::Comparison;
-use super::groups::{Group, in_groups};
+use super::groups::{Group, cost, in_groups};
 use super::pairs::{self, Columns, Pair, Which};
 use super::{Job, LARGEST_COMPUTED, Run, fill_cost, workload};
 use crate::args::Args;
@@ -63,10 +63,10 @@ pub fn jobs(args: &Args) -> Vec<Job> {
 fn job(args: &Args, entries: usize, computers: Computers) -> Option<Job> {
     let name = workload(computers.name, entries);
     let mut comparison = Comparison::if_wanted(args, name.clone())?;
-    let slices = args.slice * (args.rounds as u32 + 1);
     Some(Job {
         name,
-        cost: (fill_cost(entries) + slices) * computers.contenders.len() as u32,
+        cost: cost(entries, fill_cost(entries), args.slice, args.rounds)
+            * computers.contenders.len() as u32,
         run: Box::new(move |run: &mut Run<'_>| {
             let stream = Stream::hits(entries);
             in_groups(run, &computers.contenders, entries, |run, group| {

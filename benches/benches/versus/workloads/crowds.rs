@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::comparison::Comparison;
-use super::groups::in_groups;
+use super::groups::{self, in_groups};
 use super::{Job, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
@@ -103,7 +103,7 @@ fn job(args: &Args, mut crowds: Crowds) -> Option<Job> {
     let of_round = crowds.round_cost(args);
     let fill =
         if crowds.load.work(entries).is_some() { Duration::ZERO } else { fill_cost(entries) };
-    let maps = (fill + of_round * (crowds.rounds as u32 + 1)) * contenders.len() as u32;
+    let maps = groups::cost(entries, fill, of_round, crowds.rounds) * contenders.len() as u32;
     Some(Job {
         name: workload(name, entries),
         cost: maps + java::START * u32::from(args.java),
@@ -175,8 +175,9 @@ fn measure(
     for comparison in comparisons {
         comparison.publish(run);
     }
-    if let Some(Scaling { rows, .. }) = scaling {
-        run.publish(Table { workload: oversubscription, rounds: *rounds, rows });
+    if let Some(scaling) = scaling {
+        let rounds = scaling.rates.iter().map(|(_, [few, _])| few.len()).min().unwrap_or(*rounds);
+        run.publish(Table { workload: oversubscription, rounds, rows: scaling.rows() });
     }
 }
 
@@ -184,7 +185,8 @@ fn measure(
 struct Scaling {
     /// Where among the numbers of threads the two stand.
     numbers: [usize; 2],
-    rows: Vec<Row>,
+    /// Of each contender, million operations a second with either.
+    rates: Vec<(String, [Vec<f64>; 2])>,
 }
 
 impl Scaling {
@@ -192,26 +194,29 @@ impl Scaling {
     fn of(counts: &[usize]) -> Option<Self> {
         let number = |threads| counts.iter().position(|&count| count == threads);
         let [few, many] = OVERSUBSCRIPTION.map(number);
-        Some(Self { numbers: [few?, many?], rows: Vec::new() })
+        Some(Self { numbers: [few?, many?], rates: Vec::new() })
     }
 
     /// Adds a contender's nanoseconds per operation, by round and number of threads.
     fn add(&mut self, contender: &str, rounds: &[Vec<f64>]) {
-        // We are in every group, and are taken from the first.
-        if self.rows.iter().any(|row| row.contender == contender) {
-            return;
-        }
-        let rates = self.numbers.map(|number| {
+        let more = self.numbers.map(|number| {
             rounds.iter().map(|nanoseconds| 1e3 / nanoseconds[number]).collect::<Vec<_>>()
         });
-        let [few, many] = &rates;
-        self.rows.push(Row {
-            contender: contender.to_owned(),
+        match self.rates.iter_mut().find(|(name, _)| name == contender) {
+            Some((_, rates)) => rates.iter_mut().zip(more).for_each(|(all, more)| all.extend(more)),
+            None => self.rates.push((contender.to_owned(), more)),
+        }
+    }
+
+    fn rows(self) -> Vec<Row> {
+        let row = |(contender, [few, many]): (String, [Vec<f64>; 2])| Row {
+            contender,
             measures: vec![
-                Measure::of("2 threads, M/s", few),
-                Measure::of("64 threads, M/s", many),
-                Measure::of("64 / 2", &stats::ratios(few, many)),
+                Measure::of("2 threads, M/s", &few),
+                Measure::of("64 threads, M/s", &many),
+                Measure::of("64 / 2", &stats::ratios(&few, &many)),
             ],
-        });
+        };
+        self.rates.into_iter().map(row).collect()
     }
 }

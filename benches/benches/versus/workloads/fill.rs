@@ -30,7 +30,7 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
 fn compare(run: &mut Run<'_>, fillers: &[Filler], entries: usize) {
     let keys = keys::present(entries);
     let rounds = run.args.long_rounds(entries);
-    let samples = rounds::interleave(fillers.len(), rounds, |filler, _| {
+    let samples = rounds::interleave(fillers.len(), rounds, 0, |filler, _| {
         let time = (fillers[filler].fill)(&keys);
         run.progress.advance(fill_cost(entries));
         time.as_nanos() as f64 / entries as f64

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::comparison::Comparison;
-use super::groups::in_groups;
+use super::groups::{self, in_groups};
 use super::{Job, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
@@ -26,8 +26,8 @@ const ENTRY: Duration = Duration::from_nanos(20);
 
 /// A filled map to go through.
 trait Iterable {
-    /// How long each of so many entries took.
-    fn iterate(&self) -> Duration;
+    /// How many nanoseconds an entry takes, in passes one after another for about that long.
+    fn iterate(&self, time: Duration) -> f64;
 
     /// The same in the middle of writes, for about that long.
     fn iterate_during_writes(&self, time: Duration, keys: &Stream, round: usize) -> DuringWrites;
@@ -47,8 +47,13 @@ struct Filled<M> {
 }
 
 impl<M: Map + Sync> Iterable for Filled<M> {
-    fn iterate(&self) -> Duration {
-        work::iterate(&self.map, self.entries)
+    fn iterate(&self, time: Duration) -> f64 {
+        let (mut spent, mut seen) = (Duration::ZERO, 0);
+        while spent < time {
+            spent += work::iterate(&self.map, self.entries);
+            seen += self.entries;
+        }
+        spent.as_nanos() as f64 / seen as f64
     }
 
     fn iterate_during_writes(&self, time: Duration, keys: &Stream, round: usize) -> DuringWrites {
@@ -114,20 +119,21 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
         entry::<Sharded>(),
     ];
     let one = ENTRY * entries as u32;
-    let mut round = one * u32::from(alone.is_some());
+    let mut round = args.slice.max(one) * u32::from(alone.is_some());
     round += args.threads_slice.max(one) * u32::from(during.is_some());
     Some(Job {
         name: workload("iterate", entries),
-        cost: (fill_cost(entries) + round * (args.rounds as u32 + 1)) * contenders.len() as u32,
+        cost: groups::cost(entries, fill_cost(entries), round, args.rounds)
+            * contenders.len() as u32,
         run: Box::new(move |run: &mut Run<'_>| {
             let keys = Stream::hits(entries);
             let rounds = run.args.rounds;
             in_groups(run, &contenders, entries, |run, group| {
                 let names = group.names();
                 if let Some(alone) = &mut alone {
-                    let samples = group.interleave(run, rounds, one, |map, _| {
-                        map.iterate().as_nanos() as f64 / entries as f64
-                    });
+                    let time = run.args.slice;
+                    let samples =
+                        group.interleave(run, rounds, time.max(one), |map, _| map.iterate(time));
                     alone.add(names.iter().copied(), samples);
                 }
                 if let Some(during) = &mut during {

@@ -79,7 +79,7 @@ fn measure(run: &mut Run<'_>, fillers: &[Filler], entries: usize) {
     let mut contenders: Vec<Passes> = names.map(|name| Passes::new(name, entries)).collect();
 
     let rounds = run.args.long_rounds(entries);
-    let samples = rounds::interleave(contenders.len(), rounds, |contender, round| {
+    let samples = rounds::interleave(contenders.len(), rounds, 0, |contender, round| {
         let passes = &mut contenders[contender];
         let times = one_pass::run(passes.name, entries);
         run.progress.advance(fill_cost(entries));
@@ -154,7 +154,7 @@ pub fn time_inserts<M: Map>(keys: &[u64], times: &mut [u32]) {
     for (keys, times) in chunks {
         let session = map.session();
         for (&key, time) in keys.iter().zip(times) {
-            session.insert(key, !key);
+            session.insert_new(key, !key);
             // One reading ends an insert and begins the next, so nothing happens unseen: what a
             // session does at its end counts for the insert after it.
             *time = lap(&mut last);

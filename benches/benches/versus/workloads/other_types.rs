@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::comparison::Comparison;
-use super::groups::in_groups;
+use super::groups::{self, in_groups};
 use super::{Job, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::{self, Stream, Window, text};
@@ -84,10 +84,10 @@ fn gets(args: &Args, entries: usize) -> Option<Job> {
     let name = workload("string_get", entries);
     let mut comparison = Comparison::if_wanted(args, name.clone())?;
     let contenders = all_maps!(entry, String, u64);
-    let slices = args.slice * (args.rounds as u32 + 1);
     Some(Job {
         name,
-        cost: (fill_cost(entries) * FILL + slices) * contenders.len() as u32,
+        cost: groups::cost(entries, fill_cost(entries) * FILL, args.slice, args.rounds)
+            * contenders.len() as u32,
         run: Box::new(move |run: &mut Run<'_>| {
             let stream = Stream::hits(entries).map(text);
             in_groups(run, &contenders, entries, |run, group| {
@@ -112,7 +112,7 @@ fn fills(args: &Args, entries: usize) -> Option<Job> {
         run: Box::new(move |run: &mut Run<'_>| {
             let keys = keys::present(entries);
             let rounds = run.args.long_rounds(entries);
-            let samples = rounds::interleave(fillers.len(), rounds, |filler, _| {
+            let samples = rounds::interleave(fillers.len(), rounds, 0, |filler, _| {
                 let time = (fillers[filler].fill)(&keys);
                 run.progress.advance(fill_cost(entries) * FILL);
                 time.as_nanos() as f64 / entries as f64
@@ -135,10 +135,11 @@ fn larges(args: &Args, entries: usize) -> Option<Job> {
         return None;
     }
     let contenders = all_maps!(entry, u64, Large);
-    let slices = args.slice * (args.rounds as u32 + 1) * outcomes;
+    let slices = args.slice * outcomes;
     Some(Job {
         name: workload("large_get", entries),
-        cost: (fill_cost(entries) * FILL + slices) * contenders.len() as u32,
+        cost: groups::cost(entries, fill_cost(entries) * FILL, slices, args.rounds)
+            * contenders.len() as u32,
         run: Box::new(move |run: &mut Run<'_>| {
             let stream = Stream::hits(entries);
             in_groups(run, &contenders, entries, |run, group| {

@@ -1,7 +1,7 @@
 //! Caches of readers that are all open: hits on Zipf(0.99) keys, on one thread and more.
 
 use super::comparison::Comparison;
-use super::groups::all_at_once;
+use super::groups::{self, all_at_once};
 use super::{Job, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
@@ -24,10 +24,11 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
         return None;
     }
     let contenders = Entry::<dyn OpenReaders>::all();
-    let slices = args.threads_slice * (args.rounds as u32 + 1) * wanted.len() as u32;
+    let slices = args.threads_slice * wanted.len() as u32;
     Some(Job {
         name: workload("readers_hits", entries),
-        cost: (fill_cost(entries) + slices) * contenders.len() as u32,
+        cost: groups::cost(entries, fill_cost(entries), slices, args.rounds)
+            * contenders.len() as u32,
         run: Box::new(move |run: &mut Run<'_>| {
             let keys = Stream::zipf(entries);
             let time = run.args.threads_slice;

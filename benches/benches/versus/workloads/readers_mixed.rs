@@ -2,7 +2,7 @@
 //! before, whose reader is opened in the place of another one.
 
 use super::comparison::Comparison;
-use super::groups::all_at_once;
+use super::groups::{self, all_at_once};
 use super::{Job, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::readers::work::{CAPACITY, THREADS, stream_of_mix};
@@ -20,10 +20,11 @@ pub fn jobs(args: &Args) -> Option<Job> {
         return None;
     }
     let contenders = Entry::<dyn FullOfReaders>::all();
-    let slices = args.threads_slice * (args.rounds as u32 + 1) * wanted.len() as u32;
+    let slices = args.threads_slice * wanted.len() as u32;
     Some(Job {
         name: workload("readers_mixed", CAPACITY),
-        cost: (fill_cost(CAPACITY) + slices) * contenders.len() as u32,
+        cost: groups::cost(CAPACITY, fill_cost(CAPACITY), slices, args.rounds)
+            * contenders.len() as u32,
         run: Box::new(move |run: &mut Run<'_>| {
             let keys = stream_of_mix();
             let time = run.args.threads_slice;

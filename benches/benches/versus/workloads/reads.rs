@@ -1,7 +1,7 @@
 //! Hits and misses on one thread, with one guard for all and with one for each.
 
 use super::comparison::Comparison;
-use super::groups::in_groups;
+use super::groups::{self, in_groups};
 use super::{Job, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
@@ -70,10 +70,10 @@ fn job(args: &Args, entries: usize, reads: Reads) -> Option<Job> {
         return None;
     }
     let maps = reads.contenders.len() as u32;
-    let slices = args.slice * (args.rounds as u32 + 1) * outcomes;
+    let slices = args.slice * outcomes;
     Some(Job {
         name: workload(reads.hit, entries),
-        cost: (fill_cost(entries) + slices) * maps,
+        cost: groups::cost(entries, fill_cost(entries), slices, args.rounds) * maps,
         run: Box::new(move |run: &mut Run<'_>| {
             let present = Stream::hits(entries);
             let absent = Stream::misses(entries);

@@ -2,7 +2,7 @@
 
 use super::comparison::Comparison;
 use super::crowds::warm_up;
-use super::groups::{Group, in_groups};
+use super::groups::{Group, cost, in_groups};
 use super::{Job, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
@@ -70,7 +70,7 @@ fn job(args: &Args, entries: usize, replacements: Replacements) -> Option<Job> {
     let maps = replacements.contenders.len() as u32;
     Some(Job {
         name: workload(replacements.one_thread, entries),
-        cost: (fill_cost(entries) + round * (args.rounds as u32 + 1)) * maps,
+        cost: cost(entries, fill_cost(entries), round, args.rounds) * maps,
         run: Box::new(move |run: &mut Run<'_>| {
             let stream = Stream::hits(entries);
             in_groups(run, &replacements.contenders, entries, |run, group| {

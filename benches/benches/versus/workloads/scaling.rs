@@ -1,7 +1,7 @@
 //! What more threads are worth where few keys are hot (Zipf 0.99): readers on one core and on two,
 //! and then, with half of the operations replacing values, many more threads than cores.
 
-use super::groups::all_at_once;
+use super::groups::{self, all_at_once};
 use super::{Job, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
@@ -68,10 +68,11 @@ pub fn jobs(args: &Args) -> Vec<Job> {
 
 fn job(args: &Args, scaling: Scaling) -> Option<Job> {
     let name = workload(scaling.name, ENTRIES);
-    let slices = args.threads_slice * 2 * (args.rounds as u32 + 1);
+    let pair = args.threads_slice * 2;
     args.wants(&name).then(|| Job {
         name,
-        cost: (fill_cost(ENTRIES) + slices) * scaling.contenders.len() as u32,
+        cost: groups::cost(ENTRIES, fill_cost(ENTRIES), pair, args.rounds)
+            * scaling.contenders.len() as u32,
         run: Box::new(move |run: &mut Run<'_>| measure(run, &scaling)),
     })
 }
@@ -80,10 +81,9 @@ fn measure(run: &mut Run<'_>, scaling: &Scaling) {
     let Scaling { load, few, many, .. } = scaling;
     let keys = Stream::zipf(ENTRIES);
     let time = run.args.threads_slice;
-    let (mut names, mut samples) = (Vec::new(), Vec::new());
+    let mut samples: Vec<(&str, Vec<[f64; 2]>)> = Vec::new();
     all_at_once(run, &scaling.contenders, ENTRIES, |run, group| {
-        names = group.names();
-        samples = group.interleave(run, run.args.rounds, time * 2, |map, round| {
+        let more = group.interleave(run, run.args.rounds, time * 2, |map, round| {
             let start = keys.start_of_round(round);
             // Both slices of a pair follow each other at once, as they are to be compared.
             [few, many].map(|Threads { count, .. }| {
@@ -91,6 +91,12 @@ fn measure(run: &mut Run<'_>, scaling: &Scaling) {
                 1e3 / map.crowd(*load, &crowd).nanoseconds()
             })
         });
+        for (name, more) in group.names().into_iter().zip(more) {
+            match samples.iter_mut().find(|(contender, _)| *contender == name) {
+                Some((_, all)) => all.extend(more),
+                None => samples.push((name, more)),
+            }
+        }
     });
 
     let row = |(contender, pairs): (&str, Vec<[f64; 2]>)| {
@@ -106,7 +112,7 @@ fn measure(run: &mut Run<'_>, scaling: &Scaling) {
     };
     run.publish(Table {
         workload: workload(scaling.name, ENTRIES),
-        rounds: run.args.rounds,
-        rows: names.into_iter().zip(samples).map(row).collect(),
+        rounds: samples.iter().map(|(_, pairs)| pairs.len()).min().unwrap_or(run.args.rounds),
+        rows: samples.into_iter().map(row).collect(),
     });
 }
