@@ -3,7 +3,7 @@
 //! An aim is that all of some peers take longer than binlock in all of some workloads. What came of it
 //! is read off the same tables that are shown, so that nobody has to believe what the prose says.
 
-use super::{NO_RIVAL, OURS, Parts, RATIO};
+use super::{NO_RIVAL, OURS, Parts, RATIO, markdown};
 use crate::common::report::{Measure, Report, Row, Table, three_digits};
 
 /// Which numbers of threads, sizes and peers an aim is about.
@@ -94,7 +94,7 @@ struct Case<'r> {
 
 pub fn render(report: &Report) -> String {
     let mut text = "| aim | what came of it |\n|---|---|\n".to_owned();
-    let mut line = |aim: &str, verdict: String| text += &format!("| {aim} | {verdict} |\n");
+    let mut line = |aim: &str, verdict: String| text += &markdown::line(aim, &[verdict]);
     for (aim, scope) in faster() {
         line(aim, verdict(cases(report, &scope)));
     }
@@ -144,8 +144,10 @@ fn case<'r>(table: &Table, row: &'r Row, scope: &Scope) -> Option<Case<'r>> {
     if !is_rival(row) || !(scope.peers.is_empty() || scope.peers.contains(&name)) {
         return None;
     }
-    let ours = table.rows.iter().filter(|row| row.contender.starts_with(OURS));
-    let ours = ours.filter(|row| row.contender.ends_with(EACH) == scope.pins_each).next_back()?;
+    let is_ours = |row: &&Row| {
+        row.contender.starts_with(OURS) && row.contender.ends_with(EACH) == scope.pins_each
+    };
+    let ours = table.rows.iter().find(is_ours)?;
     // Of those who read in both ways, the one who does as ours.
     let has_both = table.row(&format!("{name}{EACH}")).is_some() && table.row(name).is_some();
     let reads = Parts::of(&table.workload).load == "reads";
@@ -157,7 +159,7 @@ fn case<'r>(table: &Table, row: &'r Row, scope: &Scope) -> Option<Case<'r>> {
     let unit = ours.measure(RATIO)?.spread.median;
     Some(Case {
         peer,
-        title: super::markdown::title(&table.workload),
+        title: markdown::title(&table.workload),
         ratio: spread.median / unit,
         is_level: spread.lower_quartile < unit && spread.upper_quartile >= unit,
     })
@@ -170,7 +172,7 @@ fn columns<'r>(table: &'r Table, column: &str) -> Vec<Case<'r>> {
         let Measure { spread, .. } = row.measure(column)?;
         Some(Case {
             peer: &row.contender,
-            title: super::markdown::title(&table.workload),
+            title: markdown::title(&table.workload),
             ratio: spread.median / ours.spread.median,
             is_level: spread.lower_quartile <= ours.spread.upper_quartile
                 && spread.upper_quartile >= ours.spread.lower_quartile,

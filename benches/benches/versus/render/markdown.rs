@@ -228,8 +228,9 @@ fn machine(machine: &Machine) -> String {
     text
 }
 
-fn line(first: &str, cells: &[String]) -> String {
-    format!("| {first} | {} |\n", cells.join(" | "))
+pub fn line(first: &str, cells: &[String]) -> String {
+    // What is in angle brackets, as in `RwLock<hashbrown>`, would be taken for HTML.
+    format!("| {first} | {} |\n", cells.join(" | ")).replace('<', "\\<")
 }
 
 fn rule(columns: usize) -> String {
