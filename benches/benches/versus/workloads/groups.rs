@@ -32,8 +32,8 @@ enum Maps<C: ?Sized> {
 
 /// How often the maps of a comparison are built, each time in new processes and for a part of the
 /// rounds: where in memory, and in what pages, a map is, is decided when it is built. (By that, papaya took
-/// 0.94 to 1.14 of binlock's time in four runs of `read_heavy` within minutes, each with
-/// quartiles that left most of the others out.) The largest maps take too long to build.
+/// 0.94 to 1.14 of binlock's time in four runs of `read_heavy` within minutes, with
+/// quartiles of 0.91 to 1.03 in one and 1.09 to 1.18 in another.) The largest maps take too long to build.
 fn buildings(entries: usize) -> usize {
     const LARGEST: usize = 1 << 21;
     if entries <= LARGEST { 3 } else { 1 }
