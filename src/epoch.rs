@@ -225,6 +225,16 @@ mod model {
             &pins()[thread_number()]
         }
 
+        /// What was written last, and with it what its thread has done before.
+        fn is_pinned(&self) -> bool {
+            #[cfg(loom)]
+            if crate::sync::is_alone() {
+                // SAFETY: nobody stores meanwhile. Loom checks it.
+                return unsafe { self.pinned.unsync_load() } == 1;
+            }
+            self.pinned.fetch_add(0, Ordering::Acquire) == 1
+        }
+
         fn depth(&self) -> usize {
             self.state.lock().unwrap().depth
         }
@@ -234,7 +244,7 @@ mod model {
                 #[cfg(shuttle)]
                 crate::sync::scheduling_point();
                 self.pinned.swap(1, Ordering::Relaxed);
-                fence(Ordering::SeqCst);
+                fence_if_others();
             }
             self.state.lock().unwrap().depth += 1;
         }
@@ -252,9 +262,19 @@ mod model {
         }
     }
 
+    fn fence_if_others() {
+        // Loom takes its time for fences.
+        #[cfg(loom)]
+        if crate::sync::is_alone() {
+            return;
+        }
+        fence(Ordering::SeqCst);
+    }
+
     fn run(deferred: Mutex<Box<dyn FnOnce() + Send>>) {
         for pin in pins() {
-            pin.pinned.fetch_add(0, Ordering::Acquire);
+            // What was done under pins that have ended is behind.
+            pin.is_pinned();
         }
         deferred.into_inner().unwrap()();
     }
@@ -286,9 +306,9 @@ mod model {
 
     pub(crate) fn defer(_guard: &Guard, f: impl FnOnce() + Send + 'static) {
         let deferred: Deferred = Arc::new(Mutex::new(Box::new(f)));
-        fence(Ordering::SeqCst);
+        fence_if_others();
         for pin in pins() {
-            if pin.pinned.fetch_add(0, Ordering::Acquire) == 1 {
+            if pin.is_pinned() {
                 pin.state.lock().unwrap().waiting.push(Arc::clone(&deferred));
             }
         }

@@ -31,3 +31,6 @@ pub use self::{
     readers::{Handle, OpenError, ReaderCache},
     set::{HashSet, PinnedSet, SetDrain, SetIntoIter, SetRef},
 };
+/// For the models of `loom-tests`.
+#[cfg(loom)]
+pub use sync::set_alone;

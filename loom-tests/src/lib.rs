@@ -21,7 +21,7 @@ use std::{
     thread,
 };
 
-use binlock::{ComputeError, Entry, HashMap};
+use binlock::{ComputeError, Entry, HashMap, set_alone};
 use equivalent::Equivalent;
 use loom::{
     alloc::Track,
@@ -52,6 +52,7 @@ pub fn model_within(preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
     builder.max_branches = 5_000;
     builder.check(move || {
         counted.fetch_add(1, Ordering::Relaxed);
+        set_alone(true);
         f();
     });
     println!("{} interleavings", count.load(Ordering::Relaxed));
@@ -85,7 +86,13 @@ pub fn map_for(entries: usize) -> Arc<Map> {
 /// Runs something with the map on a thread of its own.
 pub fn spawn<R: 'static>(map: &Arc<Map>, f: impl FnOnce(&Map) -> R + 'static) -> JoinHandle<R> {
     let map = Arc::clone(map);
-    loom::thread::spawn(move || f(&map))
+    start(move || f(&map))
+}
+
+/// Loom's `spawn`, for models: the thread that calls it is not alone any more.
+pub fn start<R: 'static>(f: impl FnOnce() -> R + 'static) -> JoinHandle<R> {
+    set_alone(false);
+    loom::thread::spawn(f)
 }
 
 /// What a key is called by: its hash, as the map sees it.
@@ -471,6 +478,7 @@ pub fn linearizable_within<const N: usize>(
         let mut outcomes: Vec<_> =
             others.into_iter().map(|thread| thread.join().expect("no panic")).collect();
         outcomes.push(last);
+        set_alone(true);
         let entries_after = settled_entries(&map);
         assert!(
             could_be(&threads, &outcomes, &entries_before, &entries_after),

@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 
 use binlock::{Handle, ReaderCache, readers::Builder, readers::WhenFull};
-use binlock_loom_tests::{Exact, Key, Name, Value, model, model_within};
+use binlock_loom_tests::{Exact, Key, Name, Value, model, model_within, start};
 use loom::thread::JoinHandle;
 
 type Readers = ReaderCache<Key, Value, Exact>;
@@ -26,7 +26,7 @@ fn cache(readers: usize) -> Readers {
 
 fn spawn<R: 'static>(cache: &Readers, f: impl FnOnce(&Readers) -> R + 'static) -> JoinHandle<R> {
     let cache = cache.clone();
-    loom::thread::spawn(move || f(&cache))
+    start(move || f(&cache))
 }
 
 fn open(cache: &Readers, name: Name, number: u64) -> Handle<Key, Value> {
@@ -213,7 +213,7 @@ fn a_reader_in_use_outlives_its_cache_and_is_closed_by_its_handle() {
         let cache = cache(2);
         let handle = open(&cache, A, 1);
         drop(open(&cache, B, 2));
-        let other = loom::thread::spawn(move || hold(handle, A));
+        let other = start(move || hold(handle, A));
         drop(cache);
         other.join().unwrap();
     });

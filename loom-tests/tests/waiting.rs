@@ -16,7 +16,7 @@ use std::{
 use binlock::{Entry, RecursiveUpdate};
 use binlock_loom_tests::{
     Bell, Map, Name, Op::*, Value, block_on, map, map_with, model, model_within, settled_entries,
-    spawn,
+    spawn, start,
 };
 
 const A: Name = Name::new(0x00, 1, 0);
@@ -410,7 +410,7 @@ fn of_two_futures_that_compute_a_key_one_does() {
     model(|| {
         let map = map();
         let other = flight(&map, A, async { 2.into() });
-        let other = loom::thread::spawn(|| block_on(other));
+        let other = start(|| block_on(other));
         let value = block_on(flight(&map, A, async { 1.into() }));
         assert_eq!(other.join().unwrap(), value);
         assert_eq!(settled_entries(&map), [(A, value)].into());
@@ -422,7 +422,7 @@ fn a_future_that_waits_is_woken_by_the_waker_it_was_last_polled_with() {
     model(|| {
         let map = map();
         let computing = endless_flight(&map, A);
-        let canceller = loom::thread::spawn(|| drop(computing));
+        let canceller = start(|| drop(computing));
         let mut waiting = flight(&map, A, async { 1.into() });
         let value = match Bell::new().poll(waiting.as_mut()) {
             Poll::Ready(value) => value,
@@ -438,7 +438,7 @@ fn a_future_may_leave_the_queue_while_the_claim_is_settled() {
     model(|| {
         let map = map();
         let computing = endless_flight(&map, A);
-        let canceller = loom::thread::spawn(|| drop(computing));
+        let canceller = start(|| drop(computing));
         let mut waiting = flight(&map, A, pending());
         assert!(Bell::new().poll(waiting.as_mut()).is_pending());
         // It has been waiting, or computing.
@@ -459,7 +459,7 @@ fn those_behind_a_future_that_leaves_the_queue_are_woken() {
             waiting
         };
         let waiter = spawn(&map, |map| ComputeIfAbsent(A, 1).run(map));
-        let canceller = loom::thread::spawn(|| drop(computing));
+        let canceller = start(|| drop(computing));
         drop(waiting);
         assert_eq!(waiter.join().unwrap(), None);
         canceller.join().unwrap();
