@@ -198,7 +198,7 @@ fn what_stays_is_found_while_blocks_are_emptied_and_filled() {
 
 fn what_stays_is_found(hasher: Hashers, key: fn(u64) -> u64, staying: u64) {
     let ledger = Ledger::new(3_000_000);
-    let end = Instant::now() + Duration::from_millis(400);
+    let end = Instant::now() + Duration::from_millis(160);
     {
         let map = &HashMap::with_hasher(hasher);
         let stays = |i: u64| key(1_000 + i);
@@ -348,7 +348,7 @@ fn who_is_told_that_a_key_has_come_to_an_emptied_block_finds_it() {
                     let part = until.end_of_one();
                     scope.spawn(move || {
                         let _part = part;
-                        let end = Instant::now() + Duration::from_millis(150);
+                        let end = Instant::now() + Duration::from_millis(60);
                         for round in (0..).take_while(|_| Instant::now() < end) {
                             map.insert(coming, 2 * round + 1);
                             told.store(2 * round + 1, Ordering::Release);
