@@ -15,6 +15,9 @@ impl<K, V> RawMap<K, V> {
 /// Asks for a cache line without waiting for it.
 #[inline(always)]
 pub(super) fn prefetch<T>(address: *const T) {
+    if cfg!(binlock_no_prefetch) {
+        return;
+    }
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a hint; any address will do. SSE is part of the architecture.
     unsafe {

@@ -28,6 +28,8 @@
 //!   there are few: a wrong guess throws away all that a core has done ahead.
 //! * *What is seldom is somewhere else*, so that few registers are saved and restored.
 //!
+//! With `--cfg binlock_no_usual` nothing is usual, so that `benches/gains` can tell what that costs.
+//!
 //! # Why one look at the header is enough
 //!
 //! *The key is absent:* No tag in the header is the key's, nor is there anything in overflow blocks,
@@ -81,6 +83,9 @@ impl Look {
         eq: &mut impl FnMut(&K) -> bool,
         _guard: &Guard,
     ) -> Look {
+        if cfg!(binlock_no_usual) {
+            return Look::Unusual;
+        }
         if matches.is_empty() {
             return if header.is_all() { Look::Absent } else { Look::Unusual };
         }
@@ -116,7 +121,7 @@ impl<K, V> RawMap<K, V> {
     where
         K: Eq,
     {
-        if !Self::has_own_bins(new.table) {
+        if cfg!(binlock_no_usual) || !Self::has_own_bins(new.table) {
             return None;
         }
         let bin = new.bin();

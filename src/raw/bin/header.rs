@@ -6,10 +6,10 @@ pub(in crate::raw) const SLOTS: usize = 7;
 pub(super) const LAST: usize = SLOTS - 1;
 
 /// The lowest bit of each of the seven tags.
-#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2", not(binlock_no_sse2))))]
 const ONES: u64 = 0x0001_0101_0101_0101;
 /// The top bit of each tag: set where the slot is in use.
-#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2", not(binlock_no_sse2))))]
 const USED: u64 = ONES << 7;
 
 pub(super) const LOCKED: u64 = 1 << 56;
@@ -165,7 +165,7 @@ impl Iterator for Slots {
 /// waits for the header a core must keep book, and its book has a hundred lines or so. With sixteen
 /// of them in each look-up, of which the next can begin before the first has its header, it was full
 /// before memory was busy. With ten, look-ups in `2^24` entries take 59 ns instead of 72.
-#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2", not(binlock_no_sse2)))]
 mod sets {
     use std::arch::x86_64::{
         __m128i, _mm_cmpeq_epi8, _mm_cvtsi32_si128, _mm_cvtsi64_si128, _mm_movemask_epi8,
@@ -234,7 +234,7 @@ mod sets {
 }
 
 /// Sets of slots out of headers, a byte for each slot ("SIMD within a register").
-#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2", not(binlock_no_sse2))))]
 mod sets {
     use super::{LAST, LINKED, ONES, USED};
     use crate::raw::hash;
