@@ -8,10 +8,18 @@ target="${CARGO_TARGET_DIR:-$PWD/target}"
 # sanitizers tell. A build of the tests takes a quarter less so.
 export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
 
-# To be cargo's RUSTC_WORKSPACE_WRAPPER: for the wide layout of slots, beside the other one, and for
-# batches of two pieces in models.
-wide="$PWD/.ci/rustc-wide"
-pairs="$PWD/.ci/rustc-pairs"
+# A compiler that sets this --cfg, to be cargo's RUSTC_WORKSPACE_WRAPPER: only what is in the workspace
+# is built anew for it, and not what that depends on, as by RUSTFLAGS.
+rustc_with() {
+    local wrapper="$target/rustc-$1"
+    # Cargo would take one that has been written again for another one.
+    if [[ ! -x $wrapper ]]; then
+        mkdir -p "$target"
+        printf '#!/bin/sh\nexec "$@" --cfg %s\n' "$1" >"$wrapper"
+        chmod +x "$wrapper"
+    fi
+    echo "$wrapper"
+}
 
 # A check that cannot run has not passed: it says so and fails, with a status of its own.
 cannot_run() {
