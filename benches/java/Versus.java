@@ -22,7 +22,7 @@ import java.util.function.IntFunction;
  * <pre>
  * stream FILE               the keys that hot and reads ask for, as little-endian longs
  * hot ENTRIES ONE_UPDATE_IN a filled map; reads of the stream's keys, one in so many an update
- * reads ENTRIES             the same without updates
+ * reads ENTRIES THERE       the same without updates; whether their keys are there (true, false)
  * growth ENTRIES            the insertion of all entries into a new map
  * steady CAPACITY QUARTERS ORDER     a mix on a map of which so many quarters are filled
  * growing CAPACITY ORDER    the same, on a map that is empty before each slice
@@ -59,9 +59,9 @@ public final class Versus {
                 stream = read(Path.of(words[1]));
                 return "{\"ready\": true}";
             case "hot":
-                return ready(new Hot(number(words[1]), number(words[2])));
+                return ready(new Hot(number(words[1]), number(words[2]), true));
             case "reads":
-                return ready(new Hot(number(words[1]), 0));
+                return ready(new Hot(number(words[1]), 0, Boolean.parseBoolean(words[2])));
             case "growth":
                 return ready(new Growth(number(words[1])));
             case "steady":
@@ -198,15 +198,17 @@ public final class Versus {
         return work;
     }
 
-    /** Reads of the stream's keys, and updates. */
+    /** Reads of the stream's keys, which are there or are not, and updates. */
     private static final class Hot implements Load {
         final ConcurrentHashMap<Long, Long> map;
         final int entries;
         final int oneUpdateIn;
+        final boolean there;
 
-        Hot(int entries, int oneUpdateIn) {
+        Hot(int entries, int oneUpdateIn, boolean there) {
             this.entries = entries;
             this.oneUpdateIn = oneUpdateIn;
+            this.there = there;
             map = filled(entries);
         }
 
@@ -229,7 +231,7 @@ public final class Versus {
                                 sinceUpdate = 0;
                                 right = map.replace(key, ~key) != null;
                             } else {
-                                right = isRight(map.get(key), key, true);
+                                right = isRight(map.get(key), key, there);
                             }
                             if (!right) {
                                 wrong++;

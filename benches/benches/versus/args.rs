@@ -6,14 +6,21 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::java;
+use crate::render::OURS;
 
 pub const USAGE: &str = "\
 usage: cargo bench -p binlock-benches --bench versus -- [OPTIONS]
   --quick            fewer and shorter rounds, maps up to 2^20
-  --only TEXT        only workloads with TEXT in their name, as in get_hit or 2^20 or fill/2^24
+  --only TEXT,...    only workloads with one of the TEXTs in their name, as in get_hit or 2^20 or
+                     fill/2^24
   --peers TEXT,...   only peers with one of the TEXTs in their name (binlock is always there)
+  --builds NAME=PROGRAM,...
+                     in place of peers, binlock as other builds of this program have it (but where
+                     maps have no process of their own): see benches/gains
   --java             Java's ConcurrentHashMap as well, where several threads are compared
   --rounds N         rounds of each comparison
+  --buildings N      how often maps are built anew in the course of these (default: 3 times, maps of
+                     more than 2^21 entries once)
   --slice-ms N       how long a map runs before the next has its turn; short slices and many
                      rounds help where others use the machine, as most slices are undisturbed
   --sizes N,...      maps of 2^N entries, as in 10,16,20,24
@@ -29,6 +36,8 @@ usage: cargo bench -p binlock-benches --bench versus -- [OPTIONS]
 
 pub struct Args {
     pub rounds: usize,
+    /// In place of what the size says.
+    pub buildings: Option<usize>,
     /// Entries, not their logarithms.
     pub sizes: Vec<usize>,
     /// How long one map runs on one thread before the next has its turn.
@@ -47,8 +56,15 @@ pub struct Args {
     pub threads: Option<Vec<usize>>,
     pub mix_capacity: usize,
     pub java: bool,
-    only: Option<String>,
+    pub builds: Vec<Build>,
+    only: Option<Vec<String>>,
     peers: Option<Vec<String>>,
+}
+
+/// Another build of this program, and what its binlock is called.
+pub struct Build {
+    pub name: &'static str,
+    pub program: PathBuf,
 }
 
 impl Args {
@@ -57,13 +73,14 @@ impl Args {
     pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let mut bench = false;
         let mut quick = false;
-        let mut rounds = None;
+        let (mut rounds, mut buildings) = (None, None);
         let mut sizes = None;
         let mut slices = None;
         let mut java = false;
         let (mut svg, mut markdown, mut from, mut plan) = (None, None, Vec::new(), false);
         let (mut threads, mut mix_capacity) = (None, None);
         let (mut memory, mut json, mut only, mut peers) = (None, None, None, None);
+        let mut builds = Vec::new();
 
         while let Some(option) = words.next() {
             let mut value = || words.next().ok_or(format!("{option} needs a value"));
@@ -74,9 +91,11 @@ impl Args {
                     return Ok(None);
                 }
                 "--quick" => quick = true,
-                "--only" => only = Some(value()?),
+                "--only" => only = Some(value()?.split(',').map(str::to_owned).collect()),
+                "--builds" => builds = value()?.split(',').map(build).collect::<Result<_, _>>()?,
                 "--peers" => peers = Some(value()?.split(',').map(str::to_owned).collect()),
                 "--rounds" => rounds = Some(number(&value()?)?),
+                "--buildings" => buildings = Some(number::<NonZero<usize>>(&value()?)?.get()),
                 "--slice-ms" => {
                     let time = number::<NonZero<u64>>(&value()?)?.get();
                     slices = Some((time, time));
@@ -108,6 +127,7 @@ impl Args {
         };
         Ok(Some(Self {
             rounds: rounds.unwrap_or(if quick { 5 } else { 21 }).max(1),
+            buildings,
             sizes: sizes.unwrap_or_else(|| default_sizes.to_vec()),
             slice: Duration::from_millis(slice),
             threads_slice: Duration::from_millis(threads_slice),
@@ -120,14 +140,17 @@ impl Args {
             java,
             threads,
             mix_capacity: mix_capacity.unwrap_or(if quick { 1 << 16 } else { 1 << 21 }),
+            // Whoever compares builds asks for peers if he wants them, too.
+            peers: peers.or((!builds.is_empty()).then(Vec::new)),
+            builds,
             only,
-            peers,
         }))
     }
 
     /// Whether the workload of this name is to be run.
     pub fn wants(&self, workload: &str) -> bool {
-        self.only.as_ref().is_none_or(|text| workload.contains(text))
+        let asked_for = |only: &Vec<String>| only.iter().any(|text| workload.contains(text));
+        self.only.as_ref().is_none_or(asked_for)
     }
 
     /// Whether this map is to take part.
@@ -151,6 +174,18 @@ impl Args {
 
 fn number<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("{text} is not a number that fits here"))
+}
+
+fn build(text: &str) -> Result<Build, String> {
+    let (name, program) =
+        text.split_once('=').ok_or_else(|| format!("{text} is not NAME=PROGRAM"))?;
+    let program = PathBuf::from(program);
+    if !program.is_file() {
+        return Err(format!("{} is not a program", program.display()));
+    }
+    // There are few, and names of contenders are for ever.
+    let name = Box::leak(format!("{OURS}, {name}").into_boxed_str());
+    Ok(Build { name, program })
 }
 
 fn threads_of(text: &str) -> Result<usize, String> {

@@ -33,8 +33,8 @@ pub enum Load {
     Growth,
     /// Reads of a stream's keys, and for one in so many of them an update.
     Hot { keys: Keys, one_update_in: usize },
-    /// Reads of a stream's keys.
-    Reads { keys: Keys },
+    /// Reads of a stream's keys, which are there or are not.
+    Reads { keys: Keys, present: bool },
 }
 
 impl Load {
@@ -107,9 +107,11 @@ impl Entry<dyn Crowded> {
                 keys: Rc::clone(keys),
                 one_update_in: *one_update_in,
             }),
-            Load::Reads { keys } => {
-                Box::new(Reads { map: work::filled::<M>(entries), keys: Rc::clone(keys) })
-            }
+            Load::Reads { keys, present } => Box::new(Reads {
+                map: work::filled::<M>(entries),
+                keys: Rc::clone(keys),
+                present: *present,
+            }),
         })
     }
 }
@@ -282,15 +284,17 @@ impl<M: Map + Sync> Crowded for Hot<M> {
 struct Reads<M> {
     map: M,
     keys: Keys,
+    present: bool,
 }
 
 impl<M: Map + Sync> Crowded for Reads<M> {
     fn slice(&self, slice: &Slice) -> Work {
-        let Self { map, .. } = self;
+        let Self { map, present, .. } = self;
         let (work, wrong) =
             threads::drive_each(&crowd(slice, &self.keys), usize::default, |wrong, keys| {
                 let session = map.session();
-                *wrong += keys.iter().filter(|&key| session.get(key) != Some(!key)).count();
+                let is_wrong = |key: &&u64| session.get(key) != present.then_some(!*key);
+                *wrong += keys.iter().filter(is_wrong).count();
                 0
             });
         account(M::NAME, wrong.iter().sum());

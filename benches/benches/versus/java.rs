@@ -113,9 +113,9 @@ impl Java {
                 self.hand_over(keys);
                 self.ask(&format!("hot {entries} {one_update_in}"))
             }
-            Load::Reads { keys } => {
+            Load::Reads { keys, present } => {
                 self.hand_over(keys);
-                self.ask(&format!("reads {entries}"))
+                self.ask(&format!("reads {entries} {present}"))
             }
         };
     }

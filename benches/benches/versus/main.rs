@@ -106,7 +106,10 @@ fn measure(args: &Args) -> Result<Report, String> {
         progress.begin(&job.name, job.cost);
         let done = one_job::run(number, |news| match news {
             News::Advance(milliseconds) => progress.advance(Duration::from_millis(milliseconds)),
-            News::Table(table) => {
+            News::Table(mut table) => {
+                if !args.builds.is_empty() {
+                    table.workload.insert_str(0, render::BUILDS);
+                }
                 progress.print(&table.text());
                 report.add(table);
                 keep(args, &report);

@@ -10,6 +10,7 @@
 //! Orders have names, so that it would be noticed if the two were not at the same point.
 
 use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{self, Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::{env, thread};
 
@@ -30,10 +31,11 @@ pub struct Process {
 
 impl Process {
     /// Starts one for the contender of this number and name in the job with that number. To be called
-    /// from the job's process, whose command line is handed on.
-    pub fn start(job: usize, contender: usize, name: &'static str) -> Self {
-        let program = env::current_exe().expect("the program is still there");
-        let mut child = Command::new(program)
+    /// from the job's process, whose command line is handed on. The program is this one, or another
+    /// build of it.
+    pub fn start(job: usize, contender: usize, name: &'static str, program: Option<&Path>) -> Self {
+        let same = || env::current_exe().expect("the program is still there");
+        let mut child = Command::new(program.map_or_else(same, Path::to_owned))
             .args([ONE_MAP, &job.to_string(), &contender.to_string()])
             .args(env::args_os().skip(3))
             .stdin(Stdio::piped())

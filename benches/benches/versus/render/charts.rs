@@ -3,7 +3,7 @@
 //! - `operations.svg`: times over ours of single operations on maps of 2^20 entries;
 //! - `threads_….svg`: throughput by the number of threads, for each load that was measured with
 //!   several;
-//! - `latency.svg`: the quantiles of an insert's latency while a map grows.
+//! - `latency.svg`: the histogram of an insert's latency while a map grows.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -14,8 +14,8 @@ use std::path::Path;
 use plotters::coord::combinators::IntoLogRange;
 use plotters::prelude::*;
 
-use super::{OURS, Parts, RATIO, TIME};
-use crate::common::report::{Report, Row, Table, three_digits};
+use super::{BUILDS, OURS, Parts, RATIO, TIME};
+use crate::common::report::{Measure, Report, Table, three_digits};
 
 const SIZE: (u32, u32) = (900, 480);
 
@@ -61,7 +61,7 @@ pub fn write(report: &Report, folder: &Path) -> Drawn {
         let Parts { load, threads, size } = Parts::of(&table.workload);
         loads.entry((load, size)).or_default().push((threads, table));
     }
-    loads.retain(|_, tables| tables.len() > 2);
+    loads.retain(|(load, _), tables| tables.len() > 2 && !load.starts_with(BUILDS));
     // One chart of each load: of the size that the single operations are drawn for, where there is it.
     let sizes: Vec<_> = loads.keys().copied().collect();
     loads.retain(|(load, size), _| *size == SIZE_DRAWN || !sizes.contains(&(*load, SIZE_DRAWN)));
@@ -102,24 +102,28 @@ fn throughput(title: &str, tables: &[(usize, &Table)], file: &Path) -> Drawn {
 /// Of the largest map that was measured.
 fn latency(report: &Report, file: &Path) -> Drawn {
     let mut tables = report.tables.iter();
-    let Some(table) = tables.rfind(|table| table.workload.starts_with("insert_latency/")) else {
+    let Some(table) = tables.rfind(|table| table.workload.starts_with("insert_histogram/")) else {
         return Ok(());
-    };
-    let quantiles = |row: &Row| -> Vec<(String, f64)> {
-        row.measures.iter().map(|m| (m.name.replace(", ns", ""), m.spread.median)).collect()
     };
     let series: Vec<_> = table
         .rows
         .iter()
         .map(|row| Series {
             name: &row.contender,
-            points: quantiles(row).into_iter().map(|(_, ns)| ns).enumerate().collect(),
+            points: row.measures.iter().map(|measure| measure.spread.median).enumerate().collect(),
         })
         .collect();
-    let places = table.rows.first().map(quantiles).unwrap_or_default();
+    // There is room for some.
+    let place = |(number, measure): (usize, &Measure)| {
+        if (number + 1) % 4 == 0 { measure.name.clone() } else { String::new() }
+    };
+    let measures = table.rows.first().map_or(&[][..], |row| &row.measures);
     let axes = Axes {
-        title: &format!("how long single inserts take while a map grows, {}", table.workload),
-        places: places.into_iter().map(|(name, _)| name).collect(),
+        title: &format!(
+            "inserts from empty to {}: how long the slowest of them take",
+            Parts::of(&table.workload).size
+        ),
+        places: measures.iter().enumerate().map(place).collect(),
         height: "ns",
     };
     draw(file, &axes, &series, Shape::Lines)

@@ -12,7 +12,8 @@
 //! <!-- end -->
 //! ```
 //!
-//! A `*` at the end of a workload's name stands for anything.
+//! A `*` at the end of a workload's name stands for anything. Names of what was measured with `--builds`
+//! begin with `builds:`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -20,7 +21,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::{NO_RIVAL, OURS, Parts, RATIO, TIME, aims};
+use super::{BUILDS, NO_RIVAL, OURS, Parts, RATIO, TIME, aims};
 use crate::common::machine::Machine;
 use crate::common::report::{Report, Row, Table, three_digits};
 
@@ -138,6 +139,7 @@ fn columns(tables: &[&Table], column: &str) -> String {
 
 /// `exchange, 2 threads, 2^20`
 pub fn title(workload: &str) -> String {
+    let workload = workload.strip_prefix(BUILDS).unwrap_or(workload);
     let Parts { load, threads, size } = Parts::of(workload);
     let mut title = load.to_owned();
     if threads > 1 {

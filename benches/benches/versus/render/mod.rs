@@ -4,11 +4,19 @@ mod aims;
 pub mod charts;
 pub mod markdown;
 
+/// What columns of an histogram are called, before how often two is multiplied with itself: those of the
+/// inserts that one in so many took longer than.
+pub const HALVED: &str = "1 in 2^";
+
 /// The column that compares with us.
 const RATIO: &str = "time / ours";
 
 /// The column that it is computed from.
 const TIME: &str = "ns/op";
+
+/// What the name of a workload begins with where builds of ours are compared. They are nobody's
+/// rivals: only tables that ask for them by that name show them.
+pub const BUILDS: &str = "builds:";
 
 /// What we are called, and what all of our variants begin with.
 pub const OURS: &str = "binlock";

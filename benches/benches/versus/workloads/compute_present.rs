@@ -65,7 +65,7 @@ fn job(args: &Args, entries: usize, computers: Computers) -> Option<Job> {
     let mut comparison = Comparison::if_wanted(args, name.clone())?;
     Some(Job {
         name,
-        cost: cost(entries, fill_cost(entries), args.slice, args.rounds)
+        cost: cost(args, entries, fill_cost(entries), args.slice, args.rounds)
             * computers.contenders.len() as u32,
         run: Box::new(move |run: &mut Run<'_>| {
             let stream = Stream::hits(entries);

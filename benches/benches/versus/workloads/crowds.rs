@@ -67,7 +67,12 @@ fn all(args: &Args) -> Vec<Crowds> {
     add("growth", Load::Growth, GROWN, FEW);
     for &entries in &args.sizes {
         let threads = if entries == ENTRIES { HOT } else { FEW };
-        add("reads", Load::Reads { keys: lazily(move || Stream::hits(entries)) }, entries, threads);
+        let keys = lazily(move || Stream::hits(entries));
+        add("reads", Load::Reads { keys, present: true }, entries, threads);
+    }
+    for &entries in &args.sizes {
+        let keys = lazily(move || Stream::misses(entries));
+        add("reads_absent", Load::Reads { keys, present: false }, entries, FEW);
     }
     for (name, exponent, one_update_in) in [
         ("hot_99_updates_10", 0.99, 10),
@@ -103,7 +108,7 @@ fn job(args: &Args, mut crowds: Crowds) -> Option<Job> {
     let of_round = crowds.round_cost(args);
     let fill =
         if crowds.load.work(entries).is_some() { Duration::ZERO } else { fill_cost(entries) };
-    let maps = groups::cost(entries, fill, of_round, crowds.rounds) * contenders.len() as u32;
+    let maps = groups::cost(args, entries, fill, of_round, crowds.rounds) * contenders.len() as u32;
     Some(Job {
         name: workload(name, entries),
         cost: maps + java::START * u32::from(args.java),

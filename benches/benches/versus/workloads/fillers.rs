@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::longest_insert::{self, Pass};
 use crate::args::Args;
-use crate::common::maps::{Binlock, DashMap, Flurry, Hashbrown, Map, Papaya, SccMap, Sharded};
+use crate::common::maps::{
+    Binlock, DashMap, Flurry, Hashbrown, Map, Papaya, SccIndexEach, SccMap, Sharded,
+};
 use crate::common::work;
 
 /// A map that does not exist before it is filled, nor after.
@@ -39,6 +41,8 @@ pub fn all() -> impl Iterator<Item = Filler> {
         Filler::of::<Binlock>(),
         Filler::of::<Papaya>(),
         Filler::of::<Flurry>(),
+        // Its writes need no guard.
+        Filler::of::<SccIndexEach>(),
         Filler::of::<SccMap>(),
         Filler::of::<DashMap>(),
         Filler::of::<Sharded>(),

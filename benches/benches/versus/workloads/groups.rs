@@ -5,12 +5,14 @@
 //! processes of the maps, when the referee gives the order. So what a slice does can be a closure. What
 //! is made of the answers in a map's process is of that map alone, and goes nowhere.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Role, Run, fill_cost};
+use crate::args::Args;
 use crate::contenders::Entry;
 use crate::one_map::{self, Process};
 use crate::{memory_budget, rounds};
@@ -34,16 +36,29 @@ enum Maps<C: ?Sized> {
 /// rounds: where in memory, and in what pages, a map is, is decided when it is built. (By that, papaya took
 /// 0.94 to 1.14 of binlock's time in four runs of `read_heavy` within minutes, with
 /// quartiles of 0.91 to 1.03 in one and 1.09 to 1.18 in another.) The largest maps take too long to build.
-fn buildings(entries: usize) -> usize {
+fn buildings(args: &Args, entries: usize) -> usize {
     const LARGEST: usize = 1 << 21;
-    if entries <= LARGEST { 3 } else { 1 }
+    args.buildings.unwrap_or(if entries <= LARGEST { 3 } else { 1 })
 }
 
 /// About how long a map takes that is filled in `fill` and has its slice in each round, and once
 /// more for each time that it is built.
-pub fn cost(entries: usize, fill: Duration, slice: Duration, rounds: usize) -> Duration {
-    let buildings = buildings(entries);
+pub fn cost(
+    args: &Args,
+    entries: usize,
+    fill: Duration,
+    slice: Duration,
+    rounds: usize,
+) -> Duration {
+    let buildings = buildings(args, entries);
     (fill + slice * (rounds.div_ceil(buildings) as u32 + 1)) * buildings as u32
+}
+
+/// Who takes part, and in which build of this program, if it is not this one.
+struct Contender<'a, C: ?Sized> {
+    name: &'static str,
+    entry: &'a Entry<C>,
+    program: Option<&'a Path>,
 }
 
 // The orders.
@@ -134,14 +149,14 @@ impl<C: ?Sized> Group<C> {
     fn admit(
         run: &mut Run<'_>,
         job: usize,
-        contenders: &[&Entry<C>],
+        contenders: &[Contender<'_, C>],
         numbers: impl Iterator<Item = usize>,
         entries: usize,
         building: usize,
     ) -> Self {
         let start = |number: usize| {
-            let name = contenders[number].name;
-            (name, Process::start(job, number, name))
+            let Contender { name, program, .. } = contenders[number];
+            (name, Process::start(job, number, name, program))
         };
         let mut started: Vec<_> = numbers.map(start).collect();
         // They draw their keys all at the same time, but none while another one builds.
@@ -150,19 +165,19 @@ impl<C: ?Sized> Group<C> {
             let () = process.turn(BUILD);
             run.progress.advance(fill_cost(entries));
         }
-        Self { maps: Maps::All(started), buildings: buildings(entries), building }
+        Self { maps: Maps::All(started), buildings: buildings(run.args, entries), building }
     }
 
     /// The group in the process of this contender.
-    fn own(contenders: &[&Entry<C>], contender: usize, entries: usize) -> Self {
-        let entry = contenders[contender];
+    fn own(args: &Args, contenders: &[Contender<'_, C>], contender: usize, entries: usize) -> Self {
+        let Contender { name, entry, .. } = contenders[contender];
         one_map::answer(&());
         one_map::expect(BUILD);
         let map = (entry.build)(entries);
         one_map::answer(&());
-        let maps = Maps::Own { name: entry.name, is_ours: contender == 0, map };
+        let maps = Maps::Own { name, is_ours: contender == 0, map };
         // The orders are the referee's to draw.
-        Self { maps, buildings: buildings(entries), building: 0 }
+        Self { maps, buildings: buildings(args, entries), building: 0 }
     }
 }
 
@@ -190,21 +205,27 @@ pub fn all_at_once<C: ?Sized>(
     compare(run, contenders, entries, contenders.len(), measure);
 }
 
-fn compare<C: ?Sized>(
+fn compare<'c, C: ?Sized>(
     run: &mut Run<'_>,
-    contenders: &[Entry<C>],
+    contenders: &'c [Entry<C>],
     entries: usize,
     peers_at_once: usize,
     mut measure: impl FnMut(&mut Run<'_>, &mut Group<C>),
 ) {
     // Ours is the first, invited or not.
     let (ours, peers) = contenders.split_first().expect("we take part");
-    let invited = peers.iter().filter(|peer| run.args.invites(peer.name));
-    let contenders: Vec<_> = [ours].into_iter().chain(invited).collect();
+    let this = |entry: &'c Entry<C>| Contender { name: entry.name, entry, program: None };
+    let invited = peers.iter().filter(|peer| run.args.invites(peer.name)).map(this);
+    let builds = run.args.builds.iter().map(|build| Contender {
+        name: build.name,
+        entry: ours,
+        program: Some(&build.program),
+    });
+    let contenders: Vec<_> = [this(ours)].into_iter().chain(invited).chain(builds).collect();
 
     match run.role {
         Role::Map { contender } => {
-            let mut group = Group::own(&contenders, contender, entries);
+            let mut group = Group::own(run.args, &contenders, contender, entries);
             measure(run, &mut group);
             one_map::expect_none();
         }
@@ -215,7 +236,7 @@ fn compare<C: ?Sized>(
                 // No peer has been invited.
                 groups.push(&[]);
             }
-            for building in 0..buildings(entries) {
+            for building in 0..buildings(run.args, entries) {
                 for peers in &groups {
                     let numbers = [0].into_iter().chain(peers.iter().copied());
                     let mut group = Group::admit(run, job, &contenders, numbers, entries, building);

@@ -1,6 +1,6 @@
 //! How long single inserts take on the way from empty to full: what growing does to those who
-//! happen to be there. Two tables come of the same passes: the inserts' quantiles
-//! (`insert_latency`), and the longest of them.
+//! happen to be there. Three tables come of the same passes: the inserts' quantiles
+//! (`insert_latency`), the histogram that these are from (`insert_histogram`), and the longest of them.
 //!
 //! The clock is read after each insert, so the total of such a pass is not the time of a fill;
 //! `fill` has that. The longest insert of a pass is often one that the system interrupted, and so
@@ -27,12 +27,14 @@ use crate::args::Args;
 use crate::common::maps::{Map, Session};
 use crate::common::report::{Measure, Row, Table};
 use crate::common::work::WRITES_PER_SESSION;
+use crate::render::HALVED;
 use crate::rounds;
 
 /// Below, growing takes no longer than an interrupt.
 const SMALLEST: usize = 1 << 20;
 
 const LATENCY: &str = "insert_latency";
+const HISTOGRAM: &str = "insert_histogram";
 
 pub const CLOCK_ALONE: &str = "(the clock alone)";
 
@@ -46,6 +48,8 @@ struct Passes {
     least: Vec<u32>,
     /// Of each pass, the nanoseconds that so much of the inserts stayed within.
     quantiles: [Vec<f64>; QUANTILES.len()],
+    /// Of each pass, the nanoseconds that one insert in two took longer than, one in four, and so on.
+    halves: Vec<Vec<f64>>,
 }
 
 /// What part of the inserts, and how their column is called.
@@ -67,7 +71,9 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
     let fillers = fillers(args);
     let passes = (args.long_rounds(entries) as u32 + 1) * (fillers.len() as u32 + 1);
     let latency = workload(LATENCY, entries);
-    (args.wants(&name) || args.wants(&latency)).then(|| Job {
+    let histogram = workload(HISTOGRAM, entries);
+    let wanted = args.wants(&name) || args.wants(&latency) || args.wants(&histogram);
+    wanted.then(|| Job {
         name,
         cost: fill_cost(entries) * passes,
         run: Box::new(move |run: &mut Run<'_>| measure(run, &fillers, entries)),
@@ -91,6 +97,8 @@ fn measure(run: &mut Run<'_>, fillers: &[Filler], entries: usize) {
 
     let rows = contenders.iter().map(Passes::latency_row).collect();
     run.publish(Table { workload: workload(LATENCY, entries), rounds, rows });
+    let rows = contenders.iter().map(Passes::histogram_row).collect();
+    run.publish(Table { workload: workload(HISTOGRAM, entries), rounds, rows });
     let rows = contenders.iter().zip(&samples).map(|(passes, longest)| passes.row(longest));
     let rows = rows.collect();
     run.publish(Table { workload: workload("longest_insert", entries), rounds, rows });
@@ -98,7 +106,12 @@ fn measure(run: &mut Run<'_>, fillers: &[Filler], entries: usize) {
 
 impl Passes {
     fn new(name: &'static str, entries: usize) -> Self {
-        Self { name, least: vec![u32::MAX; entries], quantiles: Default::default() }
+        Self {
+            name,
+            least: vec![u32::MAX; entries],
+            quantiles: Default::default(),
+            halves: vec![Vec::new(); entries.ilog2() as usize],
+        }
     }
 
     fn add(&mut self, times: &[u32]) {
@@ -112,6 +125,10 @@ impl Passes {
         for (samples, (quantile, _)) in self.quantiles.iter_mut().zip(QUANTILES) {
             samples.push(histogram.value_at_quantile(quantile) as f64);
         }
+        for (samples, halved) in self.halves.iter_mut().zip(1..) {
+            let quantile = 1.0 - 0.5_f64.powi(halved);
+            samples.push(histogram.value_at_quantile(quantile) as f64);
+        }
     }
 
     fn latency_row(&self) -> Row {
@@ -120,6 +137,16 @@ impl Passes {
         Row {
             contender: self.name.to_owned(),
             measures: QUANTILES.iter().zip(&self.quantiles).map(measure).collect(),
+        }
+    }
+
+    fn histogram_row(&self) -> Row {
+        let measure = |(samples, halved): (&Vec<f64>, usize)| {
+            Measure::of(&format!("{HALVED}{halved}"), samples)
+        };
+        Row {
+            contender: self.name.to_owned(),
+            measures: self.halves.iter().zip(1..).map(measure).collect(),
         }
     }
 

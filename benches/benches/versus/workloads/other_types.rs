@@ -86,7 +86,7 @@ fn gets(args: &Args, entries: usize) -> Option<Job> {
     let contenders = all_maps!(entry, String, u64);
     Some(Job {
         name,
-        cost: groups::cost(entries, fill_cost(entries) * FILL, args.slice, args.rounds)
+        cost: groups::cost(args, entries, fill_cost(entries) * FILL, args.slice, args.rounds)
             * contenders.len() as u32,
         run: Box::new(move |run: &mut Run<'_>| {
             let stream = Stream::hits(entries).map(text);
@@ -138,7 +138,7 @@ fn larges(args: &Args, entries: usize) -> Option<Job> {
     let slices = args.slice * outcomes;
     Some(Job {
         name: workload("large_get", entries),
-        cost: groups::cost(entries, fill_cost(entries) * FILL, slices, args.rounds)
+        cost: groups::cost(args, entries, fill_cost(entries) * FILL, slices, args.rounds)
             * contenders.len() as u32,
         run: Box::new(move |run: &mut Run<'_>| {
             let stream = Stream::hits(entries);

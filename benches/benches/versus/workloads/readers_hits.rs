@@ -27,7 +27,7 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
     let slices = args.threads_slice * wanted.len() as u32;
     Some(Job {
         name: workload("readers_hits", entries),
-        cost: groups::cost(entries, fill_cost(entries), slices, args.rounds)
+        cost: groups::cost(args, entries, fill_cost(entries), slices, args.rounds)
             * contenders.len() as u32,
         run: Box::new(move |run: &mut Run<'_>| {
             let keys = Stream::zipf(entries);

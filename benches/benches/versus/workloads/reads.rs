@@ -73,7 +73,7 @@ fn job(args: &Args, entries: usize, reads: Reads) -> Option<Job> {
     let slices = args.slice * outcomes;
     Some(Job {
         name: workload(reads.hit, entries),
-        cost: groups::cost(entries, fill_cost(entries), slices, args.rounds) * maps,
+        cost: groups::cost(args, entries, fill_cost(entries), slices, args.rounds) * maps,
         run: Box::new(move |run: &mut Run<'_>| {
             let present = Stream::hits(entries);
             let absent = Stream::misses(entries);

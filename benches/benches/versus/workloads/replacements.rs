@@ -70,7 +70,7 @@ fn job(args: &Args, entries: usize, replacements: Replacements) -> Option<Job> {
     let maps = replacements.contenders.len() as u32;
     Some(Job {
         name: workload(replacements.one_thread, entries),
-        cost: cost(entries, fill_cost(entries), round, args.rounds) * maps,
+        cost: cost(args, entries, fill_cost(entries), round, args.rounds) * maps,
         run: Box::new(move |run: &mut Run<'_>| {
             let stream = Stream::hits(entries);
             in_groups(run, &replacements.contenders, entries, |run, group| {

@@ -71,7 +71,7 @@ fn job(args: &Args, scaling: Scaling) -> Option<Job> {
     let pair = args.threads_slice * 2;
     args.wants(&name).then(|| Job {
         name,
-        cost: groups::cost(ENTRIES, fill_cost(ENTRIES), pair, args.rounds)
+        cost: groups::cost(args, ENTRIES, fill_cost(ENTRIES), pair, args.rounds)
             * scaling.contenders.len() as u32,
         run: Box::new(move |run: &mut Run<'_>| measure(run, &scaling)),
     })
