@@ -33,4 +33,4 @@ pub use self::{
 };
 /// For the models of `loom-tests`.
 #[cfg(loom)]
-pub use sync::set_alone;
+pub use sync::{Others, set_others};

@@ -14,11 +14,11 @@ pub(crate) use std::sync::{
 pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard, atomic::Ordering};
 
 #[cfg(loom)]
-pub use self::watched::set_alone;
-#[cfg(loom)]
 pub(crate) use self::watched::{
-    AtomicBool, AtomicIsize, AtomicPtr, AtomicU64, AtomicUsize, is_alone,
+    AtomicBool, AtomicIsize, AtomicPtr, AtomicU64, AtomicUsize, others,
 };
+#[cfg(loom)]
+pub use self::watched::{Others, set_others};
 
 #[cfg(shuttle)]
 pub(crate) use std::sync::{Arc, atomic::Ordering};
@@ -90,12 +90,11 @@ macro_rules! load_to_exchange {
             // Neither a count nor a header of any model.
             const NEVER: i16 = 0x5eed;
             let relaxed = $crate::sync::Ordering::Relaxed;
-            if $crate::sync::is_alone() {
-                $atomic.load(relaxed)
-            } else {
-                match $atomic.compare_exchange(NEVER as _, NEVER as _, relaxed, relaxed) {
+            match $crate::sync::others() {
+                $crate::sync::Others::ToCome => $atomic.load(relaxed),
+                _ => match $atomic.compare_exchange(NEVER as _, NEVER as _, relaxed, relaxed) {
                     Ok(value) | Err(value) => value,
-                }
+                },
             }
         };
         value
@@ -261,19 +260,30 @@ mod watched {
 
     thread_local! {
         // Of the system's thread, which loom's threads share: others run other models.
-        static ALONE: Cell<bool> = const { Cell::new(false) };
+        static OTHERS: Cell<Others> = const { Cell::new(Others::There) };
     }
 
-    /// Tells whether the model's thread that calls this has no other beside it: none has been spawned
-    /// yet, or all have been joined. Until it says otherwise, loads then return what was stored last,
-    /// as there is nothing else to return, and are no points at which loom could run another thread.
-    /// Models spend half of their time so. (Loom notices if it is not true, and fails.)
-    pub fn set_alone(alone: bool) {
-        ALONE.set(alone);
+    /// Whether a model's first thread has others beside it. Models spend half of their time when it has
+    /// not.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub enum Others {
+        /// None has been spawned. A load can return nothing but what was stored last, and is no point
+        /// at which another thread could run. (If there is one, loom notices, and fails.)
+        ToCome,
+        There,
+        /// All have been joined. None can run, but a load may still return one of several values:
+        /// where two threads have stored without an order between them, which is a bug, and may show
+        /// nowhere else.
+        Ended,
     }
 
-    pub(crate) fn is_alone() -> bool {
-        ALONE.get()
+    /// Tells the facade, until it is told something else.
+    pub fn set_others(others: Others) {
+        OTHERS.set(others);
+    }
+
+    pub(crate) fn others() -> Others {
+        OTHERS.get()
     }
 
     pub(crate) struct Watched<A> {
@@ -319,11 +329,13 @@ mod watched {
 
                 #[track_caller]
                 pub(crate) fn load(&self, ordering: Ordering) -> $value {
-                    if is_alone() {
+                    match others() {
                         // SAFETY: nobody stores meanwhile. Loom checks it.
-                        return unsafe { self.atomic.unsync_load() };
+                        Others::ToCome => return unsafe { self.atomic.unsync_load() },
+                        Others::There => self.announce_load(),
+                        // There is nobody for whom it could be announced.
+                        Others::Ended => {}
                     }
-                    self.announce_load();
                     self.atomic.load(ordering)
                 }
             }

@@ -21,7 +21,7 @@ use std::{
     thread,
 };
 
-use binlock::{ComputeError, Entry, HashMap, set_alone};
+use binlock::{ComputeError, Entry, HashMap, Others, set_others};
 use equivalent::Equivalent;
 use loom::{
     alloc::Track,
@@ -52,7 +52,7 @@ pub fn model_within(preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
     builder.max_branches = 5_000;
     builder.check(move || {
         counted.fetch_add(1, Ordering::Relaxed);
-        set_alone(true);
+        set_others(Others::ToCome);
         f();
     });
     println!("{} interleavings", count.load(Ordering::Relaxed));
@@ -89,9 +89,9 @@ pub fn spawn<R: 'static>(map: &Arc<Map>, f: impl FnOnce(&Map) -> R + 'static) ->
     start(move || f(&map))
 }
 
-/// Loom's `spawn`, for models: the thread that calls it is not alone any more.
+/// Loom's `spawn`, for models.
 pub fn start<R: 'static>(f: impl FnOnce() -> R + 'static) -> JoinHandle<R> {
-    set_alone(false);
+    set_others(Others::There);
     loom::thread::spawn(f)
 }
 
@@ -478,7 +478,7 @@ pub fn linearizable_within<const N: usize>(
         let mut outcomes: Vec<_> =
             others.into_iter().map(|thread| thread.join().expect("no panic")).collect();
         outcomes.push(last);
-        set_alone(true);
+        set_others(Others::Ended);
         let entries_after = settled_entries(&map);
         assert!(
             could_be(&threads, &outcomes, &entries_before, &entries_after),
