@@ -101,7 +101,9 @@ impl Table {
     pub fn text(&self) -> String {
         let header = |row: &Row| row.measures.iter().map(|m| m.name.clone()).collect();
         let mut lines: Vec<(String, Vec<String>)> = Vec::new();
-        lines.extend(self.rows.first().map(|row| (String::new(), header(row))));
+        // Some may have a column more than the others.
+        let widest = self.rows.iter().max_by_key(|row| row.measures.len());
+        lines.extend(widest.map(|row| (String::new(), header(row))));
         for row in &self.rows {
             lines.push((row.contender.clone(), row.measures.iter().map(Measure::text).collect()));
         }

@@ -118,20 +118,20 @@ pub fn fill<M: Map>(keys: &[u64]) -> Duration {
 
 /// Inserts every key, none of which is there, a new session every [`WRITES_PER_SESSION`].
 pub fn insert_all_new<M: Map>(map: &M, keys: &[u64]) {
-    for chunk in keys.chunks(WRITES_PER_SESSION) {
-        let session = map.session();
-        for &key in chunk {
-            black_box(session.insert_new(key, !key));
-        }
-    }
+    write_all(map, keys, |session, key| session.insert_new(key, !key));
 }
 
 /// Inserts every key or replaces its value, a new session every [`WRITES_PER_SESSION`].
 pub fn insert_all<M: Map>(map: &M, keys: &[u64]) {
+    write_all(map, keys, |session, key| session.insert(key, !key));
+}
+
+#[inline(always)]
+fn write_all<'m, M: Map>(map: &'m M, keys: &[u64], write: impl Fn(&M::Session<'m>, u64) -> bool) {
     for chunk in keys.chunks(WRITES_PER_SESSION) {
         let session = map.session();
         for &key in chunk {
-            black_box(session.insert(key, !key));
+            black_box(write(&session, key));
         }
     }
 }

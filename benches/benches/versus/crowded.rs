@@ -3,7 +3,7 @@
 
 use std::cell::LazyCell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -185,13 +185,19 @@ impl<M: Map + Sync> Crowded for Growing<M> {
     }
 }
 
+/// Wrong answers of the map of this process, so far.
+static WRONG: AtomicUsize = AtomicUsize::new(0);
+
 /// Ours must be right. A peer that is not is reported, rather than have half an hour of measuring
-/// come to nothing; what stands in its row is then worth nothing.
+/// come to nothing; what stands in its row is then worth nothing, and says so.
 pub fn account(contender: &str, wrong: usize) {
     assert!(wrong == 0 || !contender.starts_with(OURS), "{wrong} wrong answers of {contender}");
-    if wrong > 0 {
-        eprintln!("{contender} gave {wrong} wrong answers");
-    }
+    WRONG.fetch_add(wrong, Ordering::Relaxed);
+}
+
+/// What has been accounted for.
+pub fn wrong_answers() -> usize {
+    WRONG.load(Ordering::Relaxed)
 }
 
 /// What a slice comes to with the time that it takes to free what it has left behind. 64 threads that

@@ -21,7 +21,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::{BUILDS, NO_RIVAL, OURS, Parts, RATIO, TIME, aims};
+use super::{BUILDS, NO_RIVAL, OURS, Parts, RATIO, TIME, WRONG, aims};
 use crate::common::machine::Machine;
 use crate::common::report::{Report, Row, Table, three_digits};
 
@@ -122,6 +122,9 @@ fn columns(tables: &[&Table], column: &str) -> String {
     for contender in contenders {
         let cell = |table: &&Table| {
             let row = table.row(contender)?;
+            if row.measure(WRONG).is_some() {
+                return Some("wrong answers".to_owned());
+            }
             // Ours, which is the first, would be 1: what it is 1 of says more.
             let is_first = table.rows.first().is_some_and(|first| first.contender == contender);
             match row.measure(TIME) {
@@ -169,7 +172,7 @@ fn whole(table: &Table) -> String {
 fn losses(report: &Report) -> String {
     let is_rival = |row: &&Row| {
         let no_rival = row.contender.starts_with(NO_RIVAL) || row.contender.starts_with('(');
-        !no_rival && !row.contender.starts_with(OURS)
+        !no_rival && !row.contender.starts_with(OURS) && row.measure(WRONG).is_none()
     };
     let mut losses: BTreeMap<&str, [BTreeMap<&str, Vec<f64>>; 2]> = BTreeMap::new();
     for table in &report.tables {

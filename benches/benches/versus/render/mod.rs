@@ -11,6 +11,9 @@ pub const HALVED: &str = "1 in 2^";
 /// The column that compares with us.
 const RATIO: &str = "time / ours";
 
+/// The column of those who gave any, with all numbers of threads together.
+pub const WRONG: &str = "wrong answers";
+
 /// The column that it is computed from.
 const TIME: &str = "ns/op";
 

@@ -17,8 +17,9 @@ use crate::common::lanes::{CHURN, EXCHANGE, RAPID_GROW, READ_HEAVY};
 use crate::common::report::{Measure, Row, Table};
 use crate::common::stats;
 use crate::contenders::Entry;
-use crate::crowded::{Crowded, Keys, Load, Slice};
+use crate::crowded::{self, Crowded, Keys, Load, Slice};
 use crate::java;
+use crate::render::WRONG;
 
 /// Where hot keys are measured, and reads with most threads.
 const ENTRIES: usize = 1 << 20;
@@ -167,10 +168,18 @@ fn measure(
                 })
                 .collect::<Vec<_>>()
         });
-        group.check(|map| map.check());
+        let wrong = group.check(|map| {
+            map.check();
+            crowded::wrong_answers()
+        });
         for (number, comparison) in comparisons.iter_mut().enumerate() {
             let of_count = |rounds: &Vec<Vec<f64>>| rounds.iter().map(|ns| ns[number]).collect();
             comparison.add(group.names(), samples.iter().map(of_count).collect());
+            for (name, &wrong) in
+                group.names().into_iter().zip(&wrong).filter(|(_, wrong)| **wrong > 0)
+            {
+                comparison.add_column(name, WRONG, vec![wrong as f64]);
+            }
         }
         if let Some(scaling) = &mut scaling {
             let names = group.names().into_iter();

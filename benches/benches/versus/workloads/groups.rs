@@ -130,16 +130,20 @@ impl<C: ?Sized> Group<C> {
         }
     }
 
-    /// Has each map checked.
-    pub fn check(&mut self, check: impl FnOnce(&C)) {
+    /// Has each map checked, and gives what each check comes to.
+    pub fn check<T: Serialize + DeserializeOwned>(
+        &mut self,
+        check: impl FnOnce(&C) -> T,
+    ) -> Vec<T> {
         match &mut self.maps {
             Maps::All(processes) => {
-                processes.iter_mut().for_each(|(_, process)| process.turn(CHECK));
+                processes.iter_mut().map(|(_, process)| process.turn(CHECK)).collect()
             }
             Maps::Own { map, .. } => {
                 one_map::expect(CHECK);
-                check(map);
-                one_map::answer(&());
+                let result = check(map);
+                one_map::answer(&result);
+                vec![result]
             }
         }
     }
