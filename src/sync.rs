@@ -270,6 +270,7 @@ mod watched {
         /// None has been spawned. A load can return nothing but what was stored last, and is no point
         /// at which another thread could run. (If there is one, loom notices, and fails.)
         ToCome,
+        /// Some have been spawned.
         There,
         /// All have been joined. None can run, but a load may still return one of several values:
         /// where two threads have stored without an order between them, which is a bug, and may show

@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -92,7 +92,14 @@ impl Args {
                 }
                 "--quick" => quick = true,
                 "--only" => only = Some(value()?.split(',').map(str::to_owned).collect()),
-                "--builds" => builds = value()?.split(',').map(build).collect::<Result<_, _>>()?,
+                "--builds" => {
+                    builds = value()?.split(',').map(build).collect::<Result<Vec<Build>, _>>()?;
+                    let mut names: Vec<_> = builds.iter().map(|build| build.name).collect();
+                    names.sort_unstable();
+                    if let Some(two) = names.windows(2).find(|two| two[0] == two[1]) {
+                        return Err(format!("two builds are called {:?}", two[0]));
+                    }
+                }
                 "--peers" => peers = Some(value()?.split(',').map(str::to_owned).collect()),
                 "--rounds" => rounds = Some(number(&value()?)?),
                 "--buildings" => buildings = Some(number::<NonZero<usize>>(&value()?)?.get()),
@@ -179,7 +186,9 @@ fn number<T: FromStr>(text: &str) -> Result<T, String> {
 fn build(text: &str) -> Result<Build, String> {
     let (name, program) =
         text.split_once('=').ok_or_else(|| format!("{text} is not NAME=PROGRAM"))?;
-    let program = PathBuf::from(program);
+    // Else one without a folder would be looked for elsewhere than here.
+    let program =
+        Path::new(program).canonicalize().map_err(|error| format!("{program}: {error}"))?;
     if !program.is_file() {
         return Err(format!("{} is not a program", program.display()));
     }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::args::Args;
 use crate::common::report::Table;
 use crate::one_map::ONE_MAP;
-use crate::workloads::{self, Role, Run};
+use crate::workloads::{self, Job, Role, Run};
 
 /// What the command line begins with when it is not a user's.
 const ONE_JOB: &str = "one-job";
@@ -103,6 +103,8 @@ pub fn serve() -> Option<ExitCode> {
         eprintln!("there are not so many jobs");
         return Some(ExitCode::FAILURE);
     };
-    (job.run)(&mut Run { args: &args, progress: Teller::new(role), role });
+    let Job { name, cost, run } = job;
+    let job = format!("{name}, {} ms", cost.as_millis());
+    run(&mut Run { args: &args, progress: Teller::new(role), role, job });
     Some(ExitCode::SUCCESS)
 }

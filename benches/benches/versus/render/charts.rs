@@ -14,7 +14,7 @@ use std::path::Path;
 use plotters::coord::combinators::IntoLogRange;
 use plotters::prelude::*;
 
-use super::{BUILDS, OURS, Parts, RATIO, TIME};
+use super::{BUILDS, OURS, Parts, RATIO, TIME, WRONG};
 use crate::common::report::{Measure, Report, Table, three_digits};
 
 const SIZE: (u32, u32) = (900, 480);
@@ -88,7 +88,9 @@ fn operations(report: &Report, file: &Path) -> Drawn {
 
 fn throughput(title: &str, tables: &[(usize, &Table)], file: &Path) -> Drawn {
     let value = |table: &Table, contender: &str| {
-        Some(1e3 / table.row(contender)?.measure(TIME)?.spread.median)
+        let row = table.row(contender)?;
+        let is_right = row.measure(WRONG).is_none();
+        is_right.then_some(1e3 / row.measure(TIME)?.spread.median)
     };
     let only: Vec<_> = tables.iter().map(|(_, table)| *table).collect();
     let axes = Axes {

@@ -175,7 +175,7 @@ fn losses(report: &Report) -> String {
         !no_rival && !row.contender.starts_with(OURS) && row.measure(WRONG).is_none()
     };
     let mut losses: BTreeMap<&str, [BTreeMap<&str, Vec<f64>>; 2]> = BTreeMap::new();
-    for table in &report.tables {
+    for table in report.tables.iter().filter(|table| !table.workload.starts_with(BUILDS)) {
         for row in table.rows.iter().filter(is_rival) {
             let Some(ratio) = row.measure(RATIO) else { continue };
             if ratio.spread.median < 1.0 {

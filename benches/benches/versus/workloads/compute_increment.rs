@@ -44,7 +44,7 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
     let contenders = contenders();
     Some(Job {
         name: workload("compute_increment", entries),
-        cost: cost(args, entries, fill_cost(entries), round, args.rounds) * contenders.len() as u32,
+        cost: cost(args, &contenders, entries, fill_cost(entries), round, args.rounds),
         run: Box::new(move |run: &mut Run<'_>| {
             let stream = Stream::hits(entries);
             in_groups(run, &contenders, entries, |run, group| {

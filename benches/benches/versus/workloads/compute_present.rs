@@ -65,8 +65,14 @@ fn job(args: &Args, entries: usize, computers: Computers) -> Option<Job> {
     let mut comparison = Comparison::if_wanted(args, name.clone())?;
     Some(Job {
         name,
-        cost: cost(args, entries, fill_cost(entries), args.slice, args.rounds)
-            * computers.contenders.len() as u32,
+        cost: cost(
+            args,
+            &computers.contenders,
+            entries,
+            fill_cost(entries),
+            args.slice,
+            args.rounds,
+        ),
         run: Box::new(move |run: &mut Run<'_>| {
             let stream = Stream::hits(entries);
             in_groups(run, &computers.contenders, entries, |run, group| {

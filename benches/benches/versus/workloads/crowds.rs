@@ -109,7 +109,7 @@ fn job(args: &Args, mut crowds: Crowds) -> Option<Job> {
     let of_round = crowds.round_cost(args);
     let fill =
         if crowds.load.work(entries).is_some() { Duration::ZERO } else { fill_cost(entries) };
-    let maps = groups::cost(args, entries, fill, of_round, crowds.rounds) * contenders.len() as u32;
+    let maps = groups::cost(args, &contenders, entries, fill, of_round, crowds.rounds);
     Some(Job {
         name: workload(name, entries),
         cost: maps + java::START * u32::from(args.java),
@@ -183,7 +183,8 @@ fn measure(
         }
         if let Some(scaling) = &mut scaling {
             let names = group.names().into_iter();
-            names.zip(&samples).for_each(|(name, rounds)| scaling.add(name, rounds));
+            let right = names.zip(&samples).zip(&wrong).filter(|(_, wrong)| **wrong == 0);
+            right.for_each(|((name, rounds), _)| scaling.add(name, rounds));
         }
     });
     for comparison in comparisons {

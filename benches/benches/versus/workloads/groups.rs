@@ -41,17 +41,20 @@ fn buildings(args: &Args, entries: usize) -> usize {
     args.buildings.unwrap_or(if entries <= LARGEST { 3 } else { 1 })
 }
 
-/// About how long a map takes that is filled in `fill` and has its slice in each round, and once
-/// more for each time that it is built.
-pub fn cost(
+/// About how long all maps take together that take part, each of which is filled in `fill` and has its
+/// slice in each round, and once more for each time that it is built.
+pub fn cost<C: ?Sized>(
     args: &Args,
+    contenders: &[Entry<C>],
     entries: usize,
     fill: Duration,
     slice: Duration,
     rounds: usize,
 ) -> Duration {
     let buildings = buildings(args, entries);
-    (fill + slice * (rounds.div_ceil(buildings) as u32 + 1)) * buildings as u32
+    let of_one = (fill + slice * (rounds.div_ceil(buildings) as u32 + 1)) * buildings as u32;
+    let peers = contenders.iter().skip(1).filter(|peer| args.invites(peer.name)).count();
+    of_one * (1 + peers + args.builds.len()) as u32
 }
 
 /// Who takes part, and in which build of this program, if it is not this one.
@@ -164,7 +167,11 @@ impl<C: ?Sized> Group<C> {
         };
         let mut started: Vec<_> = numbers.map(start).collect();
         // They draw their keys all at the same time, but none while another one builds.
-        started.iter_mut().for_each(|(_, process)| process.answer());
+        for (name, process) in &mut started {
+            let there: (String, usize) = process.answer();
+            let here = (run.job.clone(), contenders.len());
+            assert_eq!(there, here, "the program of {name} has other workloads than this one");
+        }
         for (_, process) in &mut started {
             let () = process.turn(BUILD);
             run.progress.advance(fill_cost(entries));
@@ -173,15 +180,22 @@ impl<C: ?Sized> Group<C> {
     }
 
     /// The group in the process of this contender.
-    fn own(args: &Args, contenders: &[Contender<'_, C>], contender: usize, entries: usize) -> Self {
-        let Contender { name, entry, .. } = contenders[contender];
-        one_map::answer(&());
+    fn own(
+        run: &Run<'_>,
+        contenders: &[Contender<'_, C>],
+        contender: usize,
+        entries: usize,
+    ) -> Self {
+        // As it has been chosen by numbers.
+        one_map::answer(&(&run.job, contenders.len()));
+        let less = "the referee's program has more contenders than this one";
+        let &Contender { name, entry, .. } = contenders.get(contender).expect(less);
         one_map::expect(BUILD);
         let map = (entry.build)(entries);
         one_map::answer(&());
         let maps = Maps::Own { name, is_ours: contender == 0, map };
         // The orders are the referee's to draw.
-        Self { maps, buildings: buildings(args, entries), building: 0 }
+        Self { maps, buildings: buildings(run.args, entries), building: 0 }
     }
 }
 
@@ -229,7 +243,7 @@ fn compare<'c, C: ?Sized>(
 
     match run.role {
         Role::Map { contender } => {
-            let mut group = Group::own(run.args, &contenders, contender, entries);
+            let mut group = Group::own(run, &contenders, contender, entries);
             measure(run, &mut group);
             one_map::expect_none();
         }

@@ -123,8 +123,7 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
     round += args.threads_slice.max(one) * u32::from(during.is_some());
     Some(Job {
         name: workload("iterate", entries),
-        cost: groups::cost(args, entries, fill_cost(entries), round, args.rounds)
-            * contenders.len() as u32,
+        cost: groups::cost(args, &contenders, entries, fill_cost(entries), round, args.rounds),
         run: Box::new(move |run: &mut Run<'_>| {
             let keys = Stream::hits(entries);
             let rounds = run.args.rounds;

@@ -46,6 +46,9 @@ pub struct Run<'a> {
     pub args: &'a Args,
     pub progress: Teller,
     pub role: Role,
+    /// Its name, and what is estimated for it, which tells of its threads and rounds: the same in all of
+    /// its processes.
+    pub job: String,
 }
 
 /// What this process does in the job.

@@ -86,8 +86,14 @@ fn gets(args: &Args, entries: usize) -> Option<Job> {
     let contenders = all_maps!(entry, String, u64);
     Some(Job {
         name,
-        cost: groups::cost(args, entries, fill_cost(entries) * FILL, args.slice, args.rounds)
-            * contenders.len() as u32,
+        cost: groups::cost(
+            args,
+            &contenders,
+            entries,
+            fill_cost(entries) * FILL,
+            args.slice,
+            args.rounds,
+        ),
         run: Box::new(move |run: &mut Run<'_>| {
             let stream = Stream::hits(entries).map(text);
             in_groups(run, &contenders, entries, |run, group| {
@@ -138,8 +144,14 @@ fn larges(args: &Args, entries: usize) -> Option<Job> {
     let slices = args.slice * outcomes;
     Some(Job {
         name: workload("large_get", entries),
-        cost: groups::cost(args, entries, fill_cost(entries) * FILL, slices, args.rounds)
-            * contenders.len() as u32,
+        cost: groups::cost(
+            args,
+            &contenders,
+            entries,
+            fill_cost(entries) * FILL,
+            slices,
+            args.rounds,
+        ),
         run: Box::new(move |run: &mut Run<'_>| {
             let stream = Stream::hits(entries);
             in_groups(run, &contenders, entries, |run, group| {

@@ -27,8 +27,7 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
     let slices = args.threads_slice * wanted.len() as u32;
     Some(Job {
         name: workload("readers_hits", entries),
-        cost: groups::cost(args, entries, fill_cost(entries), slices, args.rounds)
-            * contenders.len() as u32,
+        cost: groups::cost(args, &contenders, entries, fill_cost(entries), slices, args.rounds),
         run: Box::new(move |run: &mut Run<'_>| {
             let keys = Stream::zipf(entries);
             let time = run.args.threads_slice;

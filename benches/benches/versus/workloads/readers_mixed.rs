@@ -23,8 +23,7 @@ pub fn jobs(args: &Args) -> Option<Job> {
     let slices = args.threads_slice * wanted.len() as u32;
     Some(Job {
         name: workload("readers_mixed", CAPACITY),
-        cost: groups::cost(args, CAPACITY, fill_cost(CAPACITY), slices, args.rounds)
-            * contenders.len() as u32,
+        cost: groups::cost(args, &contenders, CAPACITY, fill_cost(CAPACITY), slices, args.rounds),
         run: Box::new(move |run: &mut Run<'_>| {
             let keys = stream_of_mix();
             let time = run.args.threads_slice;

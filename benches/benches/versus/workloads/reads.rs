@@ -69,11 +69,17 @@ fn job(args: &Args, entries: usize, reads: Reads) -> Option<Job> {
     if outcomes == 0 {
         return None;
     }
-    let maps = reads.contenders.len() as u32;
     let slices = args.slice * outcomes;
     Some(Job {
         name: workload(reads.hit, entries),
-        cost: groups::cost(args, entries, fill_cost(entries), slices, args.rounds) * maps,
+        cost: groups::cost(
+            args,
+            &reads.contenders,
+            entries,
+            fill_cost(entries),
+            slices,
+            args.rounds,
+        ),
         run: Box::new(move |run: &mut Run<'_>| {
             let present = Stream::hits(entries);
             let absent = Stream::misses(entries);

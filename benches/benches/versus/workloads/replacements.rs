@@ -67,10 +67,9 @@ fn job(args: &Args, entries: usize, replacements: Replacements) -> Option<Job> {
     }
     let mut round = args.slice * u32::from(one.is_some());
     round += args.threads_slice * u32::from(two.is_some());
-    let maps = replacements.contenders.len() as u32;
     Some(Job {
         name: workload(replacements.one_thread, entries),
-        cost: cost(args, entries, fill_cost(entries), round, args.rounds) * maps,
+        cost: cost(args, &replacements.contenders, entries, fill_cost(entries), round, args.rounds),
         run: Box::new(move |run: &mut Run<'_>| {
             let stream = Stream::hits(entries);
             in_groups(run, &replacements.contenders, entries, |run, group| {

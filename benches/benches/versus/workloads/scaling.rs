@@ -71,8 +71,14 @@ fn job(args: &Args, scaling: Scaling) -> Option<Job> {
     let pair = args.threads_slice * 2;
     args.wants(&name).then(|| Job {
         name,
-        cost: groups::cost(args, ENTRIES, fill_cost(ENTRIES), pair, args.rounds)
-            * scaling.contenders.len() as u32,
+        cost: groups::cost(
+            args,
+            &scaling.contenders,
+            ENTRIES,
+            fill_cost(ENTRIES),
+            pair,
+            args.rounds,
+        ),
         run: Box::new(move |run: &mut Run<'_>| measure(run, &scaling)),
     })
 }
