@@ -15,6 +15,7 @@ impl<K, V> RawMap<K, V> {
 /// Asks for a cache line without waiting for it.
 #[inline(always)]
 pub(super) fn prefetch<T>(address: *const T) {
+    // So that `benches/gains` can tell what asking early gains.
     if cfg!(binlock_no_prefetch) {
         return;
     }

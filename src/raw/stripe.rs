@@ -102,6 +102,7 @@ impl Stripe {
     const_unless_loom! {
         /// `is_own` is whether it is going to be some thread's own.
         pub(super) const fn new(is_own: bool) -> Stripe {
+            // So that `benches/gains` can tell what stripes of one's own gain.
             let is_own = is_own && !cfg!(binlock_no_own_stripes);
             Stripe {
                 count: AtomicIsize::new(0),

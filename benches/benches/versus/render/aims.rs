@@ -3,7 +3,7 @@
 //! An aim is that all of some peers take longer than binlock in all of some workloads. What came of it
 //! is read off the same tables that are shown, so that nobody has to believe what the prose says.
 
-use super::{NO_RIVAL, OURS, Parts, RATIO, WRONG, markdown};
+use super::{OURS, Parts, RATIO, is_rival, markdown};
 use crate::common::report::{Measure, Report, Row, Table, three_digits};
 
 /// Which numbers of threads, sizes and peers an aim is about.
@@ -120,12 +120,6 @@ pub fn render(report: &Report) -> String {
     let papaya = memory.into_iter().filter(|case| case.peer == "papaya").collect();
     line("memory for each of 2^20 entries: at most papaya's", verdict(papaya));
     text
-}
-
-fn is_rival(row: &Row) -> bool {
-    let name = &row.contender;
-    let is_shared = !name.starts_with(NO_RIVAL) && !name.starts_with('(');
-    is_shared && !name.starts_with(OURS) && row.measure(WRONG).is_none()
 }
 
 fn cases<'r>(report: &'r Report, scope: &Scope) -> Vec<Case<'r>> {

@@ -21,9 +21,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::{BUILDS, NO_RIVAL, OURS, Parts, RATIO, TIME, WRONG, aims};
+use super::{BUILDS, Parts, RATIO, TIME, WRONG, aims, is_rival};
 use crate::common::machine::Machine;
-use crate::common::report::{Report, Row, Table, three_digits};
+use crate::common::report::{Report, Table, three_digits};
 
 const END: &str = "<!-- end -->";
 
@@ -170,13 +170,9 @@ fn whole(table: &Table) -> String {
 /// Where a peer is faster: the least and the largest median of each load, over its sizes and numbers
 /// of threads. In a column of their own those whose quartiles are on both sides of 1.
 fn losses(report: &Report) -> String {
-    let is_rival = |row: &&Row| {
-        let no_rival = row.contender.starts_with(NO_RIVAL) || row.contender.starts_with('(');
-        !no_rival && !row.contender.starts_with(OURS) && row.measure(WRONG).is_none()
-    };
     let mut losses: BTreeMap<&str, [BTreeMap<&str, Vec<f64>>; 2]> = BTreeMap::new();
     for table in report.tables.iter().filter(|table| !table.workload.starts_with(BUILDS)) {
-        for row in table.rows.iter().filter(is_rival) {
+        for row in table.rows.iter().filter(|row| is_rival(row)) {
             let Some(ratio) = row.measure(RATIO) else { continue };
             if ratio.spread.median < 1.0 {
                 let of_load = losses.entry(Parts::of(&table.workload).load).or_default();

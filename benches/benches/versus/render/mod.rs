@@ -4,6 +4,8 @@ mod aims;
 pub mod charts;
 pub mod markdown;
 
+use crate::common::report::Row;
+
 /// What columns of an histogram are called, before how often two is multiplied with itself: those of the
 /// inserts that one in so many took longer than.
 pub const HALVED: &str = "1 in 2^";
@@ -26,6 +28,13 @@ pub const OURS: &str = "binlock";
 
 /// Is there to show what synchronisation costs, and is no choice for those who need any.
 const NO_RIVAL: &str = "hashbrown (unsync)";
+
+/// Whether a row is that of a peer that can be shared between threads, and has answered rightly.
+fn is_rival(row: &Row) -> bool {
+    let name = &row.contender;
+    let is_shared = !name.starts_with(NO_RIVAL) && !name.starts_with('(');
+    is_shared && !name.starts_with(OURS) && row.measure(WRONG).is_none()
+}
 
 /// A workload's name in its parts: `exchange_2_threads/2^20` is exchange, 2 and 2^20.
 struct Parts<'w> {
