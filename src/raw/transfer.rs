@@ -26,7 +26,8 @@
 //! 5. Each bin is counted once, by the thread that forwarded it, when it is through with
 //!    its stride. Whoever counts the last one makes the next table the root and retires
 //!    the old one. Those who go over the bins again and find nothing to move look
-//!    whether all are forwarded, some of them not counted; then they do that.
+//!    whether all are forwarded, some of them not counted; then they do that. So does who
+//!    finds all counted.
 //!
 //! *Growing*, the bins of the next table that a bin's nodes go to are a range of their
 //! own, which nobody can reach before the bin is forwarded: they are filled without a
@@ -228,7 +229,10 @@ impl<K, V> RawMap<K, V> {
     pub(super) fn help_transfer(&self, from: Table, to: Table, guard: &Guard) -> Outcome {
         let progress = &from.head().progress;
         let mut outcome = Outcome::Nothing;
-        if progress.forwarded.load(Ordering::Relaxed) == from.len() {
+        // Acquire: as for whoever counts the last bin, below.
+        if progress.forwarded.load(Ordering::Acquire) == from.len() {
+            // Who has counted the last one may be long in coming to the rest.
+            self.finish_transfer(from, to, guard);
             return outcome;
         }
         // Relaxed: the cursor only spreads the work; bins are guarded by their locks.
@@ -248,7 +252,7 @@ impl<K, V> RawMap<K, V> {
             }
         }
         if moved == 0 {
-            if stride * STRIDE >= from.len() {
+            if stride.saturating_mul(STRIDE) >= from.len() {
                 self.finish_for_others(from, to, guard);
             }
             return outcome;
@@ -280,7 +284,8 @@ impl<K, V> RawMap<K, V> {
         }
     }
 
-    /// All bins are forwarded. Called by whoever counts the last one, and by those who see that.
+    /// All bins are forwarded. Called by whoever counts the last one, and by those who see that all
+    /// are counted, or that all are forwarded.
     #[cold]
     fn finish_transfer(&self, from: Table, to: Table, guard: &Guard) {
         // Release: publishes what was moved. The table cannot become the root again as long
@@ -544,3 +549,6 @@ impl<K, V> RawMap<K, V> {
         Ok(())
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests;
