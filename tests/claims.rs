@@ -131,6 +131,7 @@ fn a_drop_that_panics_leaves_neither_a_pin_nor_a_claim_behind() {
         let entry = map.entry(1).unwrap().and_modify(|_| Bomb(armed));
         panics(|| arm(entry).insert(Bomb(never)));
         assert_not_pinned();
+        assert!(std::ptr::eq(map.get(&1).unwrap().0, armed), "nothing has happened");
         let entry = map.entry(1).unwrap().and_modify(|_| Bomb(armed));
         panics(|| arm(entry).and_modify(|_| Bomb(armed)));
         assert_not_pinned();

@@ -22,7 +22,8 @@ use crate::{epoch, raw::Claim};
 ///
 /// An entry may be leaked (with [`mem::forget`](std::mem::forget)), and so leak its key. The
 /// key remains claimed then: it reads as before, and whoever wants to write it waits until
-/// the map is gone.
+/// the map is gone; but for this thread, whose plain writes overtake the claim. What is cleared or
+/// overtaken then is leaked, too: it was the entry's to drop.
 ///
 /// # Examples
 ///
@@ -185,7 +186,9 @@ impl<'a, K, V, P: Pinning<'a>> Entry<'a, K, V, P> {
     pub fn insert(self, value: V) -> Result<P::Found<K, V>, RecursiveUpdate> {
         match self {
             Entry::Occupied(mut entry) => {
-                drop(entry.modified.replace(value));
+                // Before anything has happened, because it can panic.
+                drop(entry.modified.take());
+                entry.modified = Some(value);
                 entry.into_ref()
             }
             Entry::Vacant(entry) => entry.insert(value),
