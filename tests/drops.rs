@@ -3,7 +3,14 @@
 
 mod common;
 
-use std::{mem, sync::mpsc, thread};
+use std::{
+    mem,
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+};
 
 use binlock::HashMap;
 use common::{
@@ -243,4 +250,57 @@ fn what_a_map_does_not_take_is_dropped_or_given_back_at_once() {
         drop(map);
         ledger.assert_all_dropped_once();
     }
+}
+
+/// Counts itself.
+struct Counted<'c>(u64, &'c AtomicUsize);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_large_map_is_taken_apart_in_the_middle_of_a_growth_as_at_any_other_time() {
+    type Apart = fn(HashMap<u64, Counted<'_>>) -> u64;
+    let ways: [(&str, Apart); 5] = [
+        ("drop", |map| {
+            let entries = map.len() as u64;
+            drop(map);
+            entries
+        }),
+        ("into_iter", |map| map.into_iter().filter(|(key, value)| *key == value.0).count() as u64),
+        ("part of into_iter", |map| {
+            let entries = map.len() as u64;
+            assert_eq!(map.into_iter().take(1_000).count(), 1_000);
+            entries
+        }),
+        ("drain", |mut map| map.drain().filter(|(key, value)| *key == value.0).count() as u64),
+        ("iter_mut", |mut map| {
+            map.iter_mut().map(|(key, value)| u64::from(*key == value.0)).sum::<u64>()
+        }),
+    ];
+    within(240, || {
+        for (name, apart) in ways {
+            let dropped = &AtomicUsize::new(0);
+            let map = HashMap::new();
+            let pinned = map.pin();
+            let mut entries = 0;
+            let mut capacity = 0;
+            // To the growth of a table of 2^16 bins, which takes two thousand insertions.
+            while entries < 300_000 || capacity == pinned.capacity() {
+                capacity = pinned.capacity();
+                pinned.insert(entries, Counted(entries, dropped));
+                entries += 1;
+            }
+            for _ in 0..500 {
+                pinned.insert(entries, Counted(entries, dropped));
+                entries += 1;
+            }
+            drop(pinned);
+            assert_eq!(apart(map), entries, "{name}");
+            assert_eq!(dropped.load(Ordering::Relaxed) as u64, entries, "{name}");
+        }
+    });
 }

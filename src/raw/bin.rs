@@ -45,7 +45,8 @@ pub(super) use self::{
     place::{Placed, Spares, UnsharedBin, can_halve, halve},
 };
 use super::{
-    node::Node,
+    node::{Node, address_out_of_range},
+    prefetch::prefetch,
     word::{Kind, Word},
 };
 use crate::sync::{
@@ -53,6 +54,11 @@ use crate::sync::{
     alloc::{self, Layout},
     const_unless_loom, load_to_exchange,
 };
+
+/// So many bins in front of its visit, a bin's nodes are asked for.
+pub(super) const LOOK_AHEAD: usize = 8;
+/// With fewer bins than that, nodes are so near that asking for them takes longer than waiting.
+pub(super) const FAR: usize = 1 << 16;
 
 /// A bin of a table, or an overflow block (which has the same form; of its control bits
 /// only `LINKED` and `OVERFLOW` are used, always together, and the lock of the bin that it hangs
@@ -146,6 +152,15 @@ impl Bin {
         Some((block, block.header()))
     }
 
+    /// Asks for the bin's nodes, which are wherever they are: whoever visits bin after bin would wait
+    /// for each one's anew. What a visit finds is not decided here.
+    #[inline(always)]
+    pub(super) fn ask_for_nodes(&self) {
+        for slot in self.header().used() {
+            prefetch(self.word(slot).address());
+        }
+    }
+
     /// Locks the bin, waiting for whoever holds it; `None` if it has been forwarded.
     #[inline]
     pub(super) fn lock(&self) -> Option<BinLock<'_>> {
@@ -198,12 +213,21 @@ impl Bin {
     }
 
     /// Allocates an overflow block; `None` when out of memory.
+    ///
+    /// # Panics
+    ///
+    /// If no word can hold the address.
     pub(super) fn alloc_block() -> Option<*mut Bin> {
+        let layout = Layout::new::<Bin>();
         // SAFETY: a bin is not of size zero.
-        let block = unsafe { alloc::alloc(Layout::new::<Bin>()) }.cast::<Bin>();
+        let block = unsafe { alloc::alloc(layout) };
         if block.is_null() {
             return None;
         }
+        if !Word::fits(block.cast()) {
+            address_out_of_range(block, layout);
+        }
+        let block = block.cast::<Bin>();
         // SAFETY: just allocated with a bin's layout.
         unsafe { block.write(Bin::new()) };
         Some(block)

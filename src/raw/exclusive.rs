@@ -4,7 +4,7 @@ use std::{marker::PhantomData, ptr::NonNull};
 
 use super::{
     RawMap,
-    bin::{exclusive_words, free_blocks},
+    bin::{FAR, LOOK_AHEAD, exclusive_words, free_blocks},
     node::Node,
     panicked::Panicked,
     stripe::Stripe,
@@ -18,9 +18,16 @@ use crate::{claims, sync::Ordering};
 struct Words {
     table: Option<Table>,
     next: usize,
+    /// Where in the table to stop asking for nodes in advance.
+    end_of_asking: usize,
     words: Vec<Word>,
     /// Whether the tables are freed when they are done with.
     owned: bool,
+}
+
+/// Nodes are asked for up to here, as a walk does it.
+fn end_of_asking(table: Table) -> usize {
+    if table.len() < FAR { 0 } else { table.len() - LOOK_AHEAD }
 }
 
 impl Words {
@@ -37,7 +44,8 @@ impl Words {
                 unsafe { table.vacate_targets(next, index) };
             }
         }
-        Words { table: Some(table), next: 0, words: Vec::new(), owned }
+        let end_of_asking = end_of_asking(table);
+        Words { table: Some(table), next: 0, end_of_asking, words: Vec::new(), owned }
     }
 
     #[inline]
@@ -50,6 +58,7 @@ impl Words {
             if self.next == table.len() {
                 self.table = table.next();
                 self.next = 0;
+                self.end_of_asking = self.table.map_or(0, end_of_asking);
                 if self.owned {
                     // SAFETY: nobody else has access, and it is not used again.
                     unsafe { table.dealloc() };
@@ -58,6 +67,9 @@ impl Words {
             }
             let bin = table.bin(self.next);
             self.next += 1;
+            if self.next < self.end_of_asking {
+                table.bin(self.next + LOOK_AHEAD).ask_for_nodes();
+            }
             // SAFETY: exclusive access.
             unsafe {
                 exclusive_words(bin, |_, word| {

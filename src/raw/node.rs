@@ -286,8 +286,9 @@ impl<K, V> Node<K, V> {
     }
 }
 
+/// No word can hold the address that the allocator has just returned.
 #[cold]
-fn address_out_of_range(base: *mut u8, layout: Layout) -> ! {
+pub(super) fn address_out_of_range(base: *mut u8, layout: Layout) -> ! {
     // SAFETY: allocated just now with this layout, and not used.
     unsafe { alloc::dealloc(base, layout) };
     panic!(

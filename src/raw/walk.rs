@@ -27,9 +27,8 @@ use std::{marker::PhantomData, ptr::NonNull};
 
 use super::{
     RawMap,
-    bin::{Bin, Header, Slots, node_of},
+    bin::{Bin, FAR, Header, LOOK_AHEAD, Slots, node_of},
     node::Node,
-    prefetch::prefetch,
     retire::Retired,
     search::successor,
     table::Table,
@@ -164,11 +163,6 @@ impl<K, V> RawMap<K, V> {
 /// `clear` holds a bin's lock for so many removals at the most.
 const REMOVED_AT_ONCE: usize = 32;
 
-/// So many bins in front of its visit, a bin's nodes are asked for.
-const LOOK_AHEAD: usize = 8;
-/// With fewer bins than that, nodes are so near that asking for them takes longer than waiting.
-const FAR: usize = 1 << 16;
-
 impl<K, V> Cursor<K, V> {
     /// The next node.
     ///
@@ -231,7 +225,7 @@ impl<K, V> Cursor<K, V> {
         let prefix = Prefix { bits: self.bits, index: self.next };
         self.next += 1;
         if self.next < self.end_of_asking {
-            self.ask(self.next + LOOK_AHEAD);
+            self.table.bin(self.next + LOOK_AHEAD).ask_for_nodes();
         }
         if self.table.bits() == self.bits {
             let bin = self.table.bin(prefix.index);
@@ -244,17 +238,6 @@ impl<K, V> Cursor<K, V> {
         // SAFETY: passed on.
         unsafe { self.collect(prefix) };
         true
-    }
-
-    /// Asks for the nodes of a bin that is to be visited soon: a visit reads its nodes one after
-    /// another, wherever they are, and would wait for each bin's anew. What it yields is not
-    /// decided here: the slots are read again when their turn comes.
-    #[inline]
-    fn ask(&self, index: usize) {
-        let bin = self.table.bin(index);
-        for slot in bin.header().used() {
-            prefetch(bin.word(slot).address());
-        }
     }
 
     /// Collects the words of a prefix that has not just a bin in this table.
