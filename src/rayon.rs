@@ -12,7 +12,10 @@ use rayon::iter::{
     plumbing::{Folder, UnindexedConsumer, UnindexedProducer, bridge_unindexed},
 };
 
-use crate::{HashMap, HashSet, Iter, Pinned, PinnedSet};
+use crate::{
+    HashMap, HashSet, Iter, Pinned, PinnedSet,
+    map::{Bulk, Present},
+};
 
 /// A parallel iterator over the entries of a map that others may be writing to. Made by
 /// `par_iter` on [`Pinned`].
@@ -109,8 +112,13 @@ where
     V: Send + Sync,
     S: BuildHasher + Sync,
 {
+    /// Inserts all entries, from all threads at once, each of which waits for several parts of the
+    /// table at a time.
     fn par_extend<I: IntoParallelIterator<Item = (K, V)>>(&mut self, entries: I) {
-        (&*self).par_extend(entries);
+        let map = &*self;
+        let bulk = || Bulk::new(map, Present::Replace);
+        let push = |bulk: &mut Bulk<'_, K, V, S>, (key, value)| bulk.push(key, value);
+        entries.into_par_iter().for_each_init(bulk, push);
     }
 }
 
@@ -146,8 +154,12 @@ where
     K: Hash + Eq + Send + Sync,
     S: BuildHasher + Sync,
 {
+    /// Inserts all keys; see [`HashMap`]'s.
     fn par_extend<I: IntoParallelIterator<Item = K>>(&mut self, keys: I) {
-        (&*self).par_extend(keys);
+        let map = &self.map;
+        let bulk = || Bulk::new(map, Present::Keep);
+        let push = |bulk: &mut Bulk<'_, K, (), S>, key| bulk.push(key, ());
+        keys.into_par_iter().for_each_init(bulk, push);
     }
 }
 

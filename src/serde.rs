@@ -11,7 +11,10 @@ use serde::{
     de::{MapAccess, SeqAccess, Visitor},
 };
 
-use crate::{HashMap, HashSet};
+use crate::{
+    HashMap, HashSet,
+    map::{Bulk, Present},
+};
 
 /// A length that an input claims is believed up to here; what is longer grows.
 const BELIEVED: usize = 4096;
@@ -71,9 +74,11 @@ where
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
         let capacity = access.size_hint().unwrap_or(0).min(BELIEVED);
         let map = HashMap::with_capacity_and_hasher(capacity, S::default());
+        let mut bulk = Bulk::new(&map, Present::Replace);
         while let Some((key, value)) = access.next_entry()? {
-            map.insert(key, value);
+            bulk.push(key, value);
         }
+        bulk.finish();
         Ok(map)
     }
 }
@@ -104,9 +109,11 @@ where
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
         let capacity = access.size_hint().unwrap_or(0).min(BELIEVED);
         let set = HashSet::with_capacity_and_hasher(capacity, S::default());
+        let mut bulk = Bulk::new(&set.map, Present::Keep);
         while let Some(key) = access.next_element()? {
-            set.insert(key);
+            bulk.push(key, ());
         }
+        bulk.finish();
         Ok(set)
     }
 }

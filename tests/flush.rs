@@ -318,6 +318,24 @@ fn later_writes_drop_what_was_removed_without_a_flush() {
 }
 
 #[test]
+fn what_is_replaced_while_a_map_is_extended_is_dropped_on_the_way() {
+    let _alone = alone();
+    eventually(|| {
+        let ledger = &Ledger::new(50_000);
+        let mut map = HashMap::<u64, Tracked<'_, u64>>::new();
+        let mut most = 0;
+        map.extend((0..50_000).map(|i| {
+            most = most.max(ledger.alive());
+            (i % 3, ledger.track(i))
+        }));
+        assert_eq!(map.len(), 3);
+        drop(map);
+        ledger.assert_all_dropped_once();
+        if most < 4_000 { Ok(()) } else { Err(format!("{most} were alive at a time")) }
+    });
+}
+
+#[test]
 fn values_are_dropped_while_their_map_is_used_by_threads_that_come_and_go() {
     let _alone = alone();
     within(240, || {

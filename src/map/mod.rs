@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod asynchronous;
+mod bulk;
 mod compute;
 mod computing;
 mod entry;
@@ -25,6 +26,7 @@ mod pinning;
 mod reference;
 mod traits;
 
+pub(crate) use self::bulk::{Bulk, Present};
 pub use self::{
     entry::{Entry, OccupiedEntry, VacantEntry},
     error::{ComputeError, OccupiedError, RecursiveUpdate, TryReserveError},
@@ -37,12 +39,14 @@ pub use self::{
 /// A concurrent hash map: readers take no lock and get plain references.
 ///
 /// Share it as `&HashMap` among scoped threads, in an [`Arc`](std::sync::Arc), or in a
-/// `static`. All methods that read or write take `&self`.
+/// `static`. All operations on keys take `&self`; what wants the map to itself (`iter_mut`, `drain`)
+/// says so by `&mut self`.
 ///
 /// There are two ways in, with one meaning. The methods here pin the current thread for
 /// themselves and return a [`Ref`], a smart pointer that keeps its own pin.
-/// [`pin`](HashMap::pin) gives a [`Pinned`] view with the same methods returning plain
-/// `&K` and `&V`; it is the faster way for several operations in a row.
+/// [`pin`](HashMap::pin) gives a [`Pinned`] view with the same operations on keys returning plain
+/// `&K` and `&V`; it is the faster way for several operations in a row, and the one to iterate
+/// over a map that is shared: `map.pin().iter()`.
 ///
 /// # Consistency
 ///
@@ -80,8 +84,9 @@ pub use self::{
 ///
 /// # Panics
 ///
-/// When `Hash`, `Eq`, `Clone` or a closure panics in an operation, the operation has not
-/// happened, and the map goes on working. When a `Drop` of an entry that was removed
+/// When `Hash`, `Eq`, `Clone` or a closure panics in an operation on a key, the operation has
+/// not happened, and the map goes on working. (Of one on many keys, as [`retain`] and `extend`,
+/// what it has done before stays done.) When a `Drop` of an entry that was removed
 /// earlier panics, that surfaces in a later write, which then has not happened either,
 /// or in the map's drop, after everything else has been dropped.
 ///
@@ -310,8 +315,8 @@ impl<K, V, S> HashMap<K, V, S> {
 
     /// Moves the entries to the smallest table that has room for them, within this call.
     ///
-    /// A map that has been larger than some 5,000 entries keeps a table for that many
-    /// (64 KiB); [`clone`](HashMap::clone) makes the smallest map. Out of memory, the map
+    /// A map that has had a table of 64 KiB or more, as from some 2,700 entries on, keeps one
+    /// of that size; [`clone`](HashMap::clone) makes the smallest map. Out of memory, the map
     /// keeps what table it has. Takes time proportional to the capacity.
     ///
     /// # Examples
@@ -336,7 +341,8 @@ impl<K, V, S> HashMap<K, V, S> {
     ///
     /// There is no need to call it: later writes do the same bit by bit, and the map's
     /// drop does the rest. It is for values that should be dropped soon although nothing
-    /// is written any more. If the calling thread itself is pinned, it achieves nothing;
+    /// is written any more. If the calling thread itself is pinned, it drops only what was free to
+    /// be dropped before;
     /// called in the `Drop` of something that a map is dropping, it leaves the rest to that.
     ///
     /// # Panics
@@ -484,7 +490,7 @@ where
     }
 
     /// The values of `N` keys, looked up together so that their cache misses overlap: in
-    /// a large map several times as fast as one by one. See [`Pinned::get_many`].
+    /// a large map about twice as fast as one by one. See [`Pinned::get_many`].
     ///
     /// # Examples
     ///
@@ -671,7 +677,8 @@ where
     ///
     /// Weakly consistent: an entry that is inserted, or whose value is replaced,
     /// meanwhile may stay unasked. What is removed is exactly what `keep` has refused.
-    /// It runs without any lock, and may use the map.
+    /// It runs without any lock, and may use the map. If it panics, what it has refused before
+    /// is gone.
     ///
     /// # Examples
     ///
@@ -687,8 +694,7 @@ where
         self.pin().retain(keep);
     }
 
-    /// The value of a key, exclusively borrowed. Expected constant time, without atomic
-    /// read-modify-writes.
+    /// The value of a key, exclusively borrowed. Expected constant time.
     ///
     /// # Examples
     ///

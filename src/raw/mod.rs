@@ -37,6 +37,7 @@ mod walk;
 mod word;
 mod write;
 
+pub(crate) use self::panicked::Panicked;
 use self::{
     bin::Bin,
     retire::{Garbage, Retired},

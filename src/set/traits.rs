@@ -8,6 +8,7 @@ use std::{
 use ahash::RandomState;
 
 use super::HashSet;
+use crate::map::{Bulk, Present};
 
 impl<K, S: Default> Default for HashSet<K, S> {
     /// An empty set with a default hasher.
@@ -56,11 +57,11 @@ where
     K: Hash + Eq,
     S: BuildHasher,
 {
-    /// Inserts all keys; a shared set can be extended.
+    /// Inserts all keys; a shared set can be extended. Each is in the set before the next is asked
+    /// for, so the iterator may be one that waits (for a channel, say).
     fn extend<I: IntoIterator<Item = K>>(&mut self, keys: I) {
         let keys = keys.into_iter();
-        let (lower, _) = keys.size_hint();
-        self.reserve(if self.is_empty() { lower } else { lower.div_ceil(2) });
+        self.map.make_room(keys.size_hint());
         for key in keys {
             self.insert(key);
         }
@@ -72,8 +73,13 @@ where
     K: Hash + Eq,
     S: BuildHasher,
 {
+    /// Inserts all keys; see [`HashMap`](crate::HashMap)'s.
     fn extend<I: IntoIterator<Item = K>>(&mut self, keys: I) {
-        (&*self).extend(keys);
+        let keys = keys.into_iter();
+        self.map.make_room(keys.size_hint());
+        let mut bulk = Bulk::new(&self.map, Present::Keep);
+        keys.for_each(|key| bulk.push(key, ()));
+        bulk.finish();
     }
 }
 
@@ -83,7 +89,7 @@ where
     S: BuildHasher,
 {
     fn extend<I: IntoIterator<Item = &'a K>>(&mut self, keys: I) {
-        (&*self).extend(keys.into_iter().copied());
+        self.extend(keys.into_iter().copied());
     }
 }
 
