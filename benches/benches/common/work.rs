@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use super::keys::{self, Window};
-use super::maps::{Key, Map, Session, Sum, Value};
+use super::maps::{Bulk, Key, Map, Session, Sum, Value};
 
 /// How many writes share a session. One session for millions of writes would keep an epoch- or
 /// hazard-based map from freeing anything, which no program would do.
@@ -108,11 +108,41 @@ pub fn removals<M: Map>(map: &M, keys: Window<'_>) -> Duration {
 
 /// Fills an empty map with `keys`. Dropping the map is not timed.
 pub fn fill<M: Map>(keys: &[u64]) -> Duration {
+    fill_new(M::new, keys)
+}
+
+/// The same with room for all from the start.
+pub fn fill_with_room<M: Map>(keys: &[u64]) -> Duration {
+    fill_new(|| M::with_capacity(keys.len()), keys)
+}
+
+fn fill_new<M: Map>(new: impl Fn() -> M, keys: &[u64]) -> Duration {
     let start = Instant::now();
-    let map = M::new();
+    let map = new();
     insert_all_new(&map, keys);
     let time = start.elapsed();
     drop(map);
+    time
+}
+
+/// Drops a map that holds `keys`, after it has freed what it has retired on the way, or as much of
+/// that as there is a way to ask for.
+pub fn drop_filled<M: Map>(keys: &[u64]) -> Duration {
+    let map = M::new();
+    insert_all_new(&map, keys);
+    settle(&map, keys);
+    let start = Instant::now();
+    drop(map);
+    start.elapsed()
+}
+
+/// Fills an empty map by an iterator that knows how many there are.
+pub fn extend<M: Bulk>(keys: &[u64]) -> Duration {
+    let start = Instant::now();
+    let mut map = M::new();
+    map.extend(keys.iter().map(|&key| (key, !key)));
+    let time = start.elapsed();
+    assert_eq!(map.session().sum_of_all().entries, keys.len(), "{} lost a key", M::NAME);
     time
 }
 

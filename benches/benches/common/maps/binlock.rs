@@ -3,7 +3,7 @@
 use ahash::RandomState;
 use binlock::{HashMap, Pinned};
 
-use super::{Compute, Key, Map, Session, Sum, Value, hasher, increased};
+use super::{Bulk, Compute, Key, Map, Session, Sum, Value, hasher, increased};
 use crate::common::work::BATCH;
 
 pub struct Binlock<K = u64, V = u64>(HashMap<K, V, RandomState>);
@@ -59,6 +59,12 @@ impl<K: Key, V: Value> Session<K, V> for Pinned<'_, K, V, RandomState> {
             .into_iter()
             .flatten()
             .fold(0, |sum, v| sum.wrapping_add(v.digest()))
+    }
+}
+
+impl Bulk for Binlock {
+    fn extend(&mut self, entries: impl Iterator<Item = (u64, u64)>) {
+        self.0.extend(entries);
     }
 }
 

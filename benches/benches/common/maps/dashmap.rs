@@ -2,7 +2,7 @@
 
 use ahash::RandomState;
 
-use super::{Compute, Key, Map, Session, Sum, Value, hasher, increased};
+use super::{Bulk, Compute, Key, Map, Session, Sum, Value, hasher, increased};
 
 pub struct DashMap<K: Key = u64, V: Value = u64>(dashmap::DashMap<K, V, RandomState>);
 
@@ -47,6 +47,12 @@ impl<K: Key, V: Value> Session<K, V> for &dashmap::DashMap<K, V, RandomState> {
         let mut sum = Sum::default();
         self.iter().for_each(|entry| sum.add(entry.value()));
         sum
+    }
+}
+
+impl Bulk for DashMap {
+    fn extend(&mut self, entries: impl Iterator<Item = (u64, u64)>) {
+        self.0.extend(entries);
     }
 }
 

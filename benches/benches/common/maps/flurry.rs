@@ -3,7 +3,7 @@
 use ahash::RandomState;
 use flurry::{HashMap, HashMapRef};
 
-use super::{Key, Map, Session, Sum, Value, hasher};
+use super::{Bulk, Key, Map, Session, Sum, Value, hasher};
 
 pub struct Flurry<K: Key = u64, V: Value = u64>(HashMap<K, V, RandomState>);
 
@@ -50,6 +50,12 @@ impl<K: Key, V: Value> Session<K, V> for HashMapRef<'_, K, V, RandomState> {
     #[inline(always)]
     fn sum_of_all(&self) -> Sum {
         Sum::of(self.values())
+    }
+}
+
+impl Bulk for Flurry {
+    fn extend(&mut self, entries: impl Iterator<Item = (u64, u64)>) {
+        (&self.0).extend(entries);
     }
 }
 

@@ -4,7 +4,7 @@ use std::cell::UnsafeCell;
 
 use ahash::RandomState;
 
-use super::{Key, Map, Session, Sum, Value, hasher};
+use super::{Bulk, Key, Map, Session, Sum, Value, hasher};
 
 type Unshared<K, V> = hashbrown::HashMap<K, V, RandomState>;
 
@@ -59,5 +59,11 @@ impl<K: Key, V: Value> Session<K, V> for &Hashbrown<K, V> {
     fn sum_of_all(&self) -> Sum {
         // SAFETY: as for `get`.
         unsafe { Sum::of((*self.0.get()).values()) }
+    }
+}
+
+impl Bulk for Hashbrown {
+    fn extend(&mut self, entries: impl Iterator<Item = (u64, u64)>) {
+        self.0.get_mut().extend(entries);
     }
 }

@@ -118,6 +118,11 @@ pub trait Compute: Map {
     fn increment(session: &Self::Session<'_>, key: u64) -> u64;
 }
 
+/// A map that takes the entries of an iterator all at once, and nobody else has it meanwhile.
+pub trait Bulk: Map {
+    fn extend(&mut self, entries: impl Iterator<Item = (u64, u64)>);
+}
+
 /// One more than the value, which may wrap; an absent key counts as 0.
 #[inline(always)]
 fn increased(value: Option<&u64>) -> u64 {

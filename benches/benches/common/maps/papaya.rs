@@ -3,7 +3,7 @@
 use ahash::RandomState;
 use papaya::{Guard, HashMap, HashMapRef, LocalGuard, Operation};
 
-use super::{Compute, Key, Map, Session, Sum, Value, hasher, increased};
+use super::{Bulk, Compute, Key, Map, Session, Sum, Value, hasher, increased};
 
 pub struct Papaya<K = u64, V = u64>(HashMap<K, V, RandomState>);
 
@@ -51,6 +51,12 @@ impl<K: Key, V: Value> Session<K, V> for HashMapRef<'_, K, V, RandomState, Local
     #[inline(always)]
     fn sum_of_all(&self) -> Sum {
         Sum::of(self.values())
+    }
+}
+
+impl Bulk for Papaya {
+    fn extend(&mut self, entries: impl Iterator<Item = (u64, u64)>) {
+        (&self.0).extend(entries);
     }
 }
 

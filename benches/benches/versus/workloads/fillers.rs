@@ -1,4 +1,4 @@
-//! Who fills maps, in `fill` and in `longest_insert`.
+//! Who fills maps, in `fill`, `drop` and `longest_insert`.
 
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ pub struct Filler {
     pub name: &'static str,
     /// How long it takes to fill one.
     pub fill: fn(&[u64]) -> Duration,
+    /// How long it takes to drop one.
+    pub drop: fn(&[u64]) -> Duration,
     /// How long each insert takes while doing so.
     pub time_inserts: Pass,
 }
@@ -23,6 +25,7 @@ impl Filler {
         Self {
             name: M::NAME,
             fill: work::fill::<M>,
+            drop: work::drop_filled::<M>,
             time_inserts: longest_insert::time_inserts::<M>,
         }
     }
