@@ -88,8 +88,8 @@ impl<K, R, S> Builder<K, R, S> {
     /// A reader is not found any more after so long a time since it was opened. (Caffeine's
     /// `expireAfterWrite`.)
     ///
-    /// Such a reader is closed when it is looked up, when others are opened (within a quarter
-    /// of the time or so), and by [`run_pending`](ReaderCache::run_pending).
+    /// Such a reader is closed when somebody wants it, when others are opened or inserted (within a
+    /// quarter of the time or so), and by [`run_pending`](ReaderCache::run_pending).
     pub fn time_to_live(mut self, time: Duration) -> Self {
         self.settings.expiry.to_live = Some(time);
         self
@@ -103,7 +103,8 @@ impl<K, R, S> Builder<K, R, S> {
     }
 
     /// How long a reader lives, asked when it has been opened; `None` is for ever. The other
-    /// times hold as well.
+    /// times hold as well. Closed as with [`time_to_live`](Builder::time_to_live), but how often all
+    /// readers are looked at depends on the other times, and is once a second if there are none.
     pub fn expire_after(
         mut self,
         life: impl Fn(&K, &R) -> Option<Duration> + Send + Sync + 'static,
@@ -113,7 +114,7 @@ impl<K, R, S> Builder<K, R, S> {
     }
 
     /// Where the time comes from: some time since a fixed moment. For tests; by default it is
-    /// the system's monotonic clock. It is not asked unless readers can expire.
+    /// the system's monotonic clock. It is not asked unless readers can expire or be refreshed.
     pub fn clock(mut self, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         self.settings.expiry.clock = Box::new(clock);
         self

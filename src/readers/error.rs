@@ -132,7 +132,7 @@ pub enum ConfigError {
     ZeroLimit(&'static str),
     /// The limit is beyond what can be counted.
     TooLarge(&'static str),
-    /// The time, named here, is zero: every reader would be too old at once.
+    /// The time, named here, is zero: it would be over as soon as it begins.
     ZeroTime(&'static str),
     /// There is a limit for the weight and nothing that weighs readers.
     NoWeigher,
@@ -150,10 +150,10 @@ impl fmt::Display for ConfigError {
                 write!(f, "`{name}` is too large to be counted; leave it out for no limit")
             }
             ConfigError::ZeroTime(name) => {
-                write!(f, "`{name}` is zero: every reader would be too old at once")
+                write!(f, "the time of `{name}` is zero: it would be over as soon as it begins")
             }
             ConfigError::NoWeigher => {
-                f.write_str("`max_weight` needs a `weigher`, or every reader would weigh nothing")
+                f.write_str("`max_weight` needs a `weigher`; to count readers there is `max_open`")
             }
             ConfigError::NoLoader => f.write_str(
                 "`refresh_after_write` needs a `loader` or an `async_loader` to open readers anew",

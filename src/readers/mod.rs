@@ -72,8 +72,8 @@ use crate::{claims::ThreadHolder, epoch};
 /// # Waiting
 ///
 /// A look-up takes no lock. Opening and closing take the cache's lock for some tens of
-/// instructions; nobody's code runs under it. Only who wants a reader that is being opened
-/// waits, asleep.
+/// instructions; nobody's code runs under it. Who wants a reader that is being opened waits, asleep;
+/// and with [`WhenFull::Wait`] whoever opens or inserts one waits for a place.
 ///
 /// # Examples
 ///
@@ -276,6 +276,12 @@ where
     ///
     /// If the cache has been closed, or is full and [`WhenFull`] does not allow for another
     /// reader. The reader is in the error.
+    ///
+    /// # Panics
+    ///
+    /// If the [`weigher`](Builder::weigher), [`expire_after`](Builder::expire_after) or the
+    /// [`clock`](Builder::clock) panics. Then the reader that was there is gone, and the new one may be
+    /// closed already.
     pub fn insert(&self, key: K, reader: R) -> Result<Handle<K, R>, InsertError<R>> {
         let permit = match self.inner.reserve_blocking() {
             Ok(permit) => permit,
@@ -302,6 +308,7 @@ where
         let weight = opening.put(reader);
         let handle = opening.publish(weight, permit);
         inner.balance();
+        inner.sweep_now_and_then();
         Ok(handle)
     }
 

@@ -48,7 +48,8 @@ impl Stats {
         self.left[cause as usize]
     }
 
-    /// How many readers were evicted to make room for others.
+    /// How many readers were evicted to make room for others, or not kept because they alone are
+    /// heavier than all may be.
     pub fn evictions(&self) -> u64 {
         self.left(CloseCause::MaxOpen)
             + self.left(CloseCause::Weight)

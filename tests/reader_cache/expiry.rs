@@ -192,6 +192,17 @@ fn what_has_expired_is_closed_in_a_while_when_others_are_opened() {
 }
 
 #[test]
+fn what_has_expired_is_closed_in_a_while_when_others_are_inserted() {
+    let (shelf, clock) = timed(|builder| builder.time_to_live(seconds(20)));
+    shelf.open_idle([A]);
+    clock.advance(25);
+    drop(shelf.insert(B, shelf.reader(B)));
+    assert_eq!(shelf.closed(), [(A, Expired)]);
+    assert_eq!(shelf.len(), 1);
+    shelf.assert_adds_up();
+}
+
+#[test]
 fn a_full_cache_is_glad_of_what_has_expired() {
     let (shelf, clock) = timed(|builder| {
         let builder = builder.max_open(1).when_full(binlock::readers::WhenFull::Fail);
