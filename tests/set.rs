@@ -167,6 +167,20 @@ fn of_many_threads_that_insert_a_key_one_is_told_that_it_was_new() {
 }
 
 #[test]
+fn a_key_is_replaced_through_a_view_as_through_the_set_and_results_compare_as_keys() {
+    let set = HashSet::<String>::new();
+    let pinned = set.pin();
+    assert!(pinned.replace("a".into()).is_none());
+    let old: *const String = pinned.get("a").unwrap();
+    assert!(std::ptr::eq(pinned.replace("a".into()).unwrap(), old));
+    assert!(!std::ptr::eq(pinned.get("a").unwrap(), old) && pinned.len() == 1);
+    assert!(pinned.capacity() >= 1 && pinned.capacity() == set.capacity());
+    let (one, other) = (set.get("a").unwrap(), set.replace("a".into()).unwrap());
+    assert!(one == other && one == "a".to_string() && one.as_ref() == "a");
+    assert_eq!(format!("{one}, {other:?}"), "a, \"a\"");
+}
+
+#[test]
 fn sets_are_compared_with_each_other() {
     let make = |keys: &[u64]| -> HashSet<u64> { keys.iter().copied().collect() };
     let (small, large, other) = (make(&[1, 2]), make(&[1, 2, 3]), make(&[7, 8]));

@@ -14,8 +14,8 @@ use crate::{
     raw::{self, Node},
 };
 
-/// A view of a [`HashMap`] by a pinned thread: the map's methods, returning plain `&K`
-/// and `&V` that live as long as the view.
+/// A view of a [`HashMap`] by a pinned thread: the map's operations on keys, returning plain `&K`
+/// and `&V` that live as long as the view, and iteration.
 ///
 /// Made by [`HashMap::pin`]. Each method does what its namesake there does; only what
 /// differs is said here. Not `Send`: a pin belongs to its thread.
@@ -226,7 +226,7 @@ where
     /// The values of `N` keys, looked up together so that their cache misses overlap.
     ///
     /// In a map that does not fit into the processor's caches, a batch of 16 takes about
-    /// a third of the time of 16 single look-ups; in a small map it is no faster. Each
+    /// half of the time of 16 single look-ups; in a small map it is no faster. Each
     /// key is looked up atomically, the batch is not. (Group prefetching; DLHT, HPDC
     /// 2024, shows what it does for a concurrent map.)
     ///
@@ -267,6 +267,12 @@ where
         let hash = self.map.hash(&key);
         self.map.raw.ask_for_bin(hash);
         self.insert_hashed(hash, key, value)
+    }
+
+    /// The same, and returns the key that was replaced, too.
+    pub(crate) fn insert_entry(&self, key: K, value: V) -> Option<(&K, &V)> {
+        let hash = self.map.hash(&key);
+        Some(self.entry_of(self.map.raw.insert(hash, key, value, &mut &self.guard)?))
     }
 
     /// Out of line, so that nothing has to be saved before the bin is asked for.

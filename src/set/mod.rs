@@ -234,6 +234,32 @@ impl<K> Deref for SetRef<'_, K> {
     }
 }
 
+impl<K> AsRef<K> for SetRef<'_, K> {
+    fn as_ref(&self) -> &K {
+        self
+    }
+}
+
+impl<K: fmt::Display> fmt::Display for SetRef<'_, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<K: PartialEq> PartialEq for SetRef<'_, K> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<K: Eq> Eq for SetRef<'_, K> {}
+
+impl<K: PartialEq> PartialEq<K> for SetRef<'_, K> {
+    fn eq(&self, other: &K) -> bool {
+        **self == *other
+    }
+}
+
 impl<K: fmt::Debug> fmt::Debug for SetRef<'_, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
@@ -260,6 +286,11 @@ impl<K, S> PinnedSet<'_, K, S> {
     /// See [`HashSet::is_empty`].
     pub fn is_empty(&self) -> bool {
         self.map.is_empty()
+    }
+
+    /// See [`HashSet::capacity`].
+    pub fn capacity(&self) -> usize {
+        self.map.capacity()
     }
 
     /// See [`HashSet::clear`].
@@ -311,6 +342,16 @@ where
     #[inline]
     pub fn insert(&self, key: K) -> bool {
         self.map.try_insert(key, ()).is_ok()
+    }
+
+    /// See [`HashSet::replace`].
+    ///
+    /// # Panics
+    ///
+    /// As there.
+    #[inline]
+    pub fn replace(&self, key: K) -> Option<&K> {
+        self.map.insert_entry(key, ()).map(|(key, ())| key)
     }
 
     /// See [`HashSet::remove`].
