@@ -442,14 +442,17 @@ where
     /// assert!(map.get("two").is_none());
     /// ```
     // Always: what a call needs of its own, with the guard to be returned, is a sixth of the
-    // instructions of a look-up, and as much of its time where entries have to be fetched.
+    // instructions of a look-up, and as much of its time where entries have to be fetched. The bin is
+    // asked for before the pin, because later loads may have to wait for that.
     #[inline(always)]
     pub fn get<Q>(&self, key: &Q) -> Option<Ref<'_, K, V>>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
+        let hash = self.hash(key);
+        self.raw.ask_for_bin(hash);
         let guard = epoch::pin();
-        let node = self.raw.get(self.hash(key), |k| key.equivalent(k), &guard).map(Ref::node)?;
+        let node = self.raw.get(hash, |k| key.equivalent(k), &guard).map(Ref::node)?;
         Some(Ref::new(node, guard))
     }
 
@@ -485,8 +488,10 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
+        let hash = self.hash(key);
+        self.raw.ask_for_bin(hash);
         let guard = epoch::pin();
-        self.raw.get(self.hash(key), |k| key.equivalent(k), &guard).is_some()
+        self.raw.get(hash, |k| key.equivalent(k), &guard).is_some()
     }
 
     /// The values of `N` keys, looked up together so that their cache misses overlap: in
