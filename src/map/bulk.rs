@@ -61,7 +61,8 @@ impl<'map, K: Hash + Eq, V, S: BuildHasher> Bulk<'map, K, V, S> {
         }
     }
 
-    /// Inserts what is still waiting.
+    /// Inserts what is still waiting. (A drop does so, too, but must keep a panic to itself if the
+    /// thread is unwinding, for whatever reason.)
     pub(crate) fn finish(mut self) {
         self.insert_waiting().resume_anyway();
     }

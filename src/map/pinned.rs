@@ -269,9 +269,10 @@ where
         self.insert_hashed(hash, key, value)
     }
 
-    /// The same, and returns the key that was replaced, too.
+    /// The same as `insert`, and returns the key that was replaced, too.
     pub(crate) fn insert_entry(&self, key: K, value: V) -> Option<(&K, &V)> {
         let hash = self.map.hash(&key);
+        self.map.raw.ask_for_bin(hash);
         Some(self.entry_of(self.map.raw.insert(hash, key, value, &mut &self.guard)?))
     }
 
