@@ -61,14 +61,17 @@ fn what_one_reader_sees_in_an_emptied_block_another_sees_after_it() {
     });
 }
 
+// Of the next two, what is the same for two insertions anywhere in an emptied block is gone through
+// with one preemption more in `two_insertions_of_a_key_meet_in_an_empty_overflow_block`.
+
 #[test]
 fn two_keys_of_one_hash_are_inserted_into_an_emptied_block() {
-    linearizable(emptied, [&[Insert(NEW, 8)], &[Insert(LIKE_NEW, 9)]]);
+    linearizable_within(1, emptied, [&[Insert(NEW, 8)], &[Insert(LIKE_NEW, 9)]]);
 }
 
 #[test]
 fn a_key_is_inserted_into_an_emptied_block_once() {
-    linearizable(emptied, [&[TryInsert(NEW, 8)], &[TryInsert(NEW, 9)]]);
+    linearizable_within(1, emptied, [&[TryInsert(NEW, 8)], &[TryInsert(NEW, 9)]]);
 }
 
 #[test]
