@@ -18,8 +18,8 @@ use mimalloc::MiMalloc;
 
 use crate::common::keys::{self, Stream};
 use crate::common::maps::{
-    Binlock, BinlockEach, BinlockMerge, Compute, DashMap, Moka, Papaya, PapayaEach, SccMap,
-    Sharded, StdMutex,
+    Binlock, BinlockEach, BinlockMerge, Compute, DashMap, Flurry, FlurryEach, Moka, Papaya,
+    PapayaEach, SccIndexEach, SccMap, Sharded, StdMutex,
 };
 use crate::common::slow_closures::{CONTENDERS, compute_all};
 use crate::common::{circles, computations, work};
@@ -36,6 +36,9 @@ macro_rules! for_each_map {
         $function::<BinlockEach>($($argument),*);
         $function::<Papaya>($($argument),*);
         $function::<PapayaEach>($($argument),*);
+        $function::<Flurry>($($argument),*);
+        $function::<FlurryEach>($($argument),*);
+        $function::<SccIndexEach>($($argument),*);
         $function::<SccMap>($($argument),*);
         $function::<DashMap>($($argument),*);
         $function::<Sharded>($($argument),*);

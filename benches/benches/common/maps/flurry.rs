@@ -3,7 +3,7 @@
 use ahash::RandomState;
 use flurry::{HashMap, HashMapRef};
 
-use super::{Bulk, Key, Map, Session, Sum, Value, hasher};
+use super::{Bulk, Compute, Key, Map, Session, Sum, Value, hasher, increased};
 
 pub struct Flurry<K: Key = u64, V: Value = u64>(HashMap<K, V, RandomState>);
 
@@ -50,6 +50,34 @@ impl<K: Key, V: Value> Session<K, V> for HashMapRef<'_, K, V, RandomState> {
     #[inline(always)]
     fn sum_of_all(&self) -> Sum {
         Sum::of(self.values())
+    }
+}
+
+/// flurry computes nothing for keys that are absent: two threads may both run the closure.
+impl Compute for Flurry {
+    #[inline(always)]
+    fn compute_if_absent(map: &Self::Session<'_>, key: u64, f: impl FnOnce() -> u64) -> u64 {
+        if let Some(value) = map.get(&key) {
+            return *value;
+        }
+        match map.try_insert(key, f()) {
+            Ok(value) => *value,
+            Err(refused) => *refused.current,
+        }
+    }
+
+    #[inline(always)]
+    fn increment(map: &Self::Session<'_>, key: u64) -> u64 {
+        loop {
+            if let Some(value) =
+                map.compute_if_present(&key, |_, value| Some(increased(Some(value))))
+            {
+                return *value;
+            }
+            if map.try_insert(key, 1).is_ok() {
+                return 1;
+            }
+        }
     }
 }
 
@@ -104,5 +132,17 @@ impl<K: Key, V: Value> Session<K, V> for &HashMap<K, V, RandomState> {
     #[inline(always)]
     fn sum_of_all(&self) -> Sum {
         Sum::of(self.pin().values())
+    }
+}
+
+impl Compute for FlurryEach {
+    #[inline(always)]
+    fn compute_if_absent(map: &Self::Session<'_>, key: u64, f: impl FnOnce() -> u64) -> u64 {
+        Flurry::compute_if_absent(&map.pin(), key, f)
+    }
+
+    #[inline(always)]
+    fn increment(map: &Self::Session<'_>, key: u64) -> u64 {
+        Flurry::increment(&map.pin(), key)
     }
 }

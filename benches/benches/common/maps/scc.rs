@@ -179,6 +179,26 @@ impl<K: Key, V: Value> Session<K, V> for &Index<K, V> {
     }
 }
 
+/// Its writes need no guard, so there is no other way.
+impl Compute for SccIndexEach {
+    #[inline(always)]
+    fn compute_if_absent(index: &Self::Session<'_>, key: u64, f: impl FnOnce() -> u64) -> u64 {
+        *index.entry_sync(key).or_insert_with(f).get()
+    }
+
+    #[inline(always)]
+    fn increment(index: &Self::Session<'_>, key: u64) -> u64 {
+        match index.entry_sync(key) {
+            Entry::Occupied(mut entry) => {
+                let value = increased(Some(entry.get()));
+                entry.update(value);
+                value
+            }
+            Entry::Vacant(entry) => *entry.insert_entry(1).get(),
+        }
+    }
+}
+
 /// `HashIndex` has no single call that inserts or replaces; its entry is the one way.
 #[inline(always)]
 fn upsert<K: Key, V: Value>(index: &Index<K, V>, key: K, value: V) -> bool {

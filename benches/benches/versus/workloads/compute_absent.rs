@@ -8,7 +8,8 @@ use super::pairs::{self, Columns, Pair, Which};
 use super::{Job, LARGEST_COMPUTED, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::maps::{
-    Binlock, BinlockEach, Compute, DashMap, Moka, Papaya, PapayaEach, SccMap, Sharded, StdMutex,
+    Binlock, BinlockEach, Compute, DashMap, Flurry, FlurryEach, Moka, Papaya, PapayaEach,
+    SccIndexEach, SccMap, Sharded, StdMutex,
 };
 use crate::common::{computations, keys, work};
 use crate::rounds;
@@ -37,6 +38,9 @@ fn fillers(args: &Args) -> Vec<Filler> {
         Filler::of::<BinlockEach>(),
         Filler::of::<Papaya>(),
         Filler::of::<PapayaEach>(),
+        Filler::of::<Flurry>(),
+        Filler::of::<FlurryEach>(),
+        Filler::of::<SccIndexEach>(),
         Filler::of::<SccMap>(),
         Filler::of::<DashMap>(),
         Filler::of::<Sharded>(),

@@ -8,7 +8,8 @@ use super::{Job, LARGEST_COMPUTED, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
 use crate::common::maps::{
-    Binlock, BinlockEach, DashMap, Moka, Papaya, PapayaEach, SccMap, Sharded, StdMutex,
+    Binlock, BinlockEach, DashMap, Flurry, FlurryEach, Moka, Papaya, PapayaEach, SccIndexEach,
+    SccMap, Sharded, StdMutex,
 };
 use crate::contenders::{Computer, Entry};
 use crate::rounds;
@@ -27,6 +28,8 @@ fn pinned_once() -> Computers {
         contenders: vec![
             Entry::computer::<Binlock>(),
             Entry::computer::<Papaya>(),
+            Entry::computer::<Flurry>(),
+            Entry::computer::<SccIndexEach>(),
             Entry::computer::<SccMap>(),
             Entry::computer::<DashMap>(),
             Entry::computer::<Sharded>(),
@@ -42,6 +45,8 @@ fn pin_each() -> Computers {
         contenders: vec![
             Entry::computer::<BinlockEach>(),
             Entry::computer::<PapayaEach>(),
+            Entry::computer::<FlurryEach>(),
+            Entry::computer::<SccIndexEach>(),
             Entry::computer::<SccMap>(),
             Entry::computer::<DashMap>(),
             Entry::computer::<Sharded>(),

@@ -10,12 +10,11 @@ use std::time::Duration;
 
 use super::comparison::Comparison;
 use super::groups::{self, in_groups};
+use super::oversubscription::{self, Oversubscription};
 use super::{Job, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
 use crate::common::lanes::{CHURN, EXCHANGE, RAPID_GROW, READ_HEAVY};
-use crate::common::report::{Measure, Row, Table};
-use crate::common::stats;
 use crate::contenders::Entry;
 use crate::crowded::{self, Crowded, Keys, Load, Slice};
 use crate::java;
@@ -30,9 +29,6 @@ const GROWN: usize = 1 << 20;
 /// A system switches between threads every few milliseconds. From so many of them on, a slice is
 /// twice as long, so that each has its turn.
 const MANY: usize = 16;
-
-/// The numbers of threads whose throughputs are held against each other.
-const OVERSUBSCRIPTION: [usize; 2] = [2, 64];
 
 /// One load with several numbers of threads.
 struct Crowds {
@@ -49,7 +45,7 @@ pub fn jobs(args: &Args) -> Vec<Job> {
 
 fn all(args: &Args) -> Vec<Crowds> {
     const MIXES: &[usize] = &[1, 2, 4, 8, 16, 64];
-    const HOT: &[usize] = &[1, 2, 8, 64];
+    const SOME: &[usize] = &[1, 2, 8, 64];
     const FEW: &[usize] = &[1, 2, 8];
 
     let mut all = Vec::new();
@@ -61,13 +57,13 @@ fn all(args: &Args) -> Vec<Crowds> {
     };
 
     for mix in [&READ_HEAVY, &EXCHANGE, &CHURN] {
-        let threads = if mix.name == CHURN.name { FEW } else { MIXES };
+        let threads = if mix.name == CHURN.name { SOME } else { MIXES };
         add(mix.name, Load::Steady(mix), args.mix_capacity, threads);
     }
     add(RAPID_GROW.name, Load::Growing(&RAPID_GROW), args.mix_capacity, MIXES);
-    add("growth", Load::Growth, GROWN, FEW);
+    add("growth", Load::Growth, GROWN, SOME);
     for &entries in &args.sizes {
-        let threads = if entries == ENTRIES { HOT } else { FEW };
+        let threads = if entries == ENTRIES { SOME } else { FEW };
         let keys = lazily(move || Stream::hits(entries));
         add("reads", Load::Reads { keys, present: true }, entries, threads);
     }
@@ -82,7 +78,7 @@ fn all(args: &Args) -> Vec<Crowds> {
         ("hot_50_updates_50", 0.5, 2),
     ] {
         let keys = lazily(move || Stream::zipf_of(ENTRIES, exponent));
-        add(name, Load::Hot { keys, one_update_in }, ENTRIES, HOT);
+        add(name, Load::Hot { keys, one_update_in }, ENTRIES, SOME);
     }
     all
 }
@@ -95,7 +91,7 @@ fn lazily(stream: impl FnOnce() -> Stream + 'static) -> Keys {
 fn job(args: &Args, mut crowds: Crowds) -> Option<Job> {
     let Crowds { name, entries, .. } = crowds;
     // Throughputs at other numbers of threads are needed for the one that is asked for.
-    let oversubscription = workload(&format!("oversubscription_{name}"), entries);
+    let oversubscription = oversubscription::name(name, entries);
     if !args.wants(&oversubscription) {
         crowds.threads.retain(|&threads| args.wants(&name_of(name, threads, entries)));
     }
@@ -127,7 +123,7 @@ impl Crowds {
     }
 }
 
-fn time(args: &Args, threads: usize) -> Duration {
+pub fn time(args: &Args, threads: usize) -> Duration {
     args.threads_slice * if threads < MANY { 1 } else { 2 }
 }
 
@@ -139,7 +135,7 @@ pub fn warm_up(entries: usize, round: usize) -> u32 {
 }
 
 /// `exchange_2_threads/2^21`; nothing is said of one thread.
-fn name_of(name: &str, threads: usize, entries: usize) -> String {
+pub fn name_of(name: &str, threads: usize, entries: usize) -> String {
     match threads {
         1 => workload(name, entries),
         _ => workload(&format!("{name}_{threads}_threads"), entries),
@@ -155,7 +151,7 @@ fn measure(
     let Crowds { name, entries, threads: counts, rounds, .. } = crowds;
     let comparison = |&threads: &usize| Comparison::new(name_of(name, threads, *entries), *rounds);
     let mut comparisons: Vec<_> = counts.iter().map(comparison).collect();
-    let mut scaling = Scaling::of(counts);
+    let mut oversubscribed = Oversubscription::of(counts);
     let cost = crowds.round_cost(run.args);
     in_groups(run, contenders, *entries, |run, group| {
         let args = run.args;
@@ -181,57 +177,16 @@ fn measure(
                 comparison.add_column(name, WRONG, vec![wrong as f64]);
             }
         }
-        if let Some(scaling) = &mut scaling {
+        if let Some(oversubscribed) = &mut oversubscribed {
             let names = group.names().into_iter();
             let right = names.zip(&samples).zip(&wrong).filter(|(_, wrong)| **wrong == 0);
-            right.for_each(|((name, rounds), _)| scaling.add(name, rounds));
+            right.for_each(|((name, rounds), _)| oversubscribed.add(name, rounds));
         }
     });
     for comparison in comparisons {
         comparison.publish(run);
     }
-    if let Some(scaling) = scaling {
-        let rounds = scaling.rates.iter().map(|(_, [few, _])| few.len()).min().unwrap_or(*rounds);
-        run.publish(Table { workload: oversubscription, rounds, rows: scaling.rows() });
-    }
-}
-
-/// What [`OVERSUBSCRIPTION`] does to the throughput.
-struct Scaling {
-    /// Where among the numbers of threads the two stand.
-    numbers: [usize; 2],
-    /// Of each contender, million operations a second with either.
-    rates: Vec<(String, [Vec<f64>; 2])>,
-}
-
-impl Scaling {
-    /// `None` where there are no two to compare.
-    fn of(counts: &[usize]) -> Option<Self> {
-        let number = |threads| counts.iter().position(|&count| count == threads);
-        let [few, many] = OVERSUBSCRIPTION.map(number);
-        Some(Self { numbers: [few?, many?], rates: Vec::new() })
-    }
-
-    /// Adds a contender's nanoseconds per operation, by round and number of threads.
-    fn add(&mut self, contender: &str, rounds: &[Vec<f64>]) {
-        let more = self.numbers.map(|number| {
-            rounds.iter().map(|nanoseconds| 1e3 / nanoseconds[number]).collect::<Vec<_>>()
-        });
-        match self.rates.iter_mut().find(|(name, _)| name == contender) {
-            Some((_, rates)) => rates.iter_mut().zip(more).for_each(|(all, more)| all.extend(more)),
-            None => self.rates.push((contender.to_owned(), more)),
-        }
-    }
-
-    fn rows(self) -> Vec<Row> {
-        let row = |(contender, [few, many]): (String, [Vec<f64>; 2])| Row {
-            contender,
-            measures: vec![
-                Measure::of("2 threads, M/s", &few),
-                Measure::of("64 threads, M/s", &many),
-                Measure::of("64 / 2", &stats::ratios(&few, &many)),
-            ],
-        };
-        self.rates.into_iter().map(row).collect()
+    if let Some(oversubscribed) = oversubscribed {
+        run.publish(oversubscribed.table(oversubscription));
     }
 }

@@ -15,6 +15,7 @@ mod iteration;
 mod longest_insert;
 pub mod one_pass;
 mod other_types;
+mod oversubscription;
 mod pairs;
 mod readers_hits;
 mod readers_mixed;
