@@ -131,6 +131,9 @@ impl<K, R, S> Builder<K, R, S> {
 
     /// What opens readers for [`get_or_load_async`](ReaderCache::get_or_load_async). Takes the
     /// place of a [`loader`](Builder::loader).
+    ///
+    /// `load` is called by each who does not find the reader, and the future of the one who opens it
+    /// is polled; others' futures are dropped. So it should do nothing before it is polled.
     pub fn async_loader<E, F, Fut>(mut self, load: F) -> Self
     where
         F: Fn(&K) -> Fut + Send + Sync + 'static,

@@ -201,6 +201,8 @@ impl<K, R> Inner<K, R> {
         for Idle(entry) in idle {
             // SAFETY: taken out above, idle; its reader keeps the entry.
             unsafe { self.close(entry, cause, false) };
+            // The next one may take long to close, and some wait for a time only.
+            self.grant();
         }
         self.balance();
         removed

@@ -230,7 +230,10 @@ impl<K, R> Flight<K, R> {
             None => return,
         };
         if !is_last {
-            self.crew.wake_all();
+            // It may have been he who was woken to poll the future.
+            if !matches!(lock(&self.cockpit).work, Work::Over) {
+                self.crew.wake_all();
+            }
             return;
         }
         let mut cockpit = lock(&self.cockpit);

@@ -1,7 +1,13 @@
 //! How many readers may be open, how much they may weigh, and what happens when that is
 //! reached.
 
-use std::{mem::ManuallyDrop, ptr::NonNull, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    mem::ManuallyDrop,
+    ptr::{self, NonNull},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     closing::CloseCause,
@@ -11,9 +17,10 @@ use super::{
     policy,
     waiting::{Answer, Place},
 };
+use crate::sync::MutexGuard;
 
 /// What happens when a reader is to be opened, but [`max_open`](super::Builder::max_open) is
-/// reached and all readers are in use.
+/// reached and all readers are in use, or being closed (which count as open until they are).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum WhenFull {
@@ -71,7 +78,7 @@ impl<K, R> Permit<K, R> {
         book.opened += 1;
         let this = ManuallyDrop::new(self);
         // SAFETY: moved out of what is not dropped.
-        unsafe { std::ptr::read(&this.0) }
+        unsafe { ptr::read(&this.0) }
     }
 }
 
@@ -153,22 +160,83 @@ impl<K, R> Inner<K, R> {
     pub(super) fn balance(self: &Arc<Self>) {
         let limits = &self.settings.limits;
         loop {
-            let mut book = self.book();
-            if !book.waiting.is_empty() && limits.allow_one_more(&book) {
-                book.opening += 1;
-                let granted = book.waiting.answer(Answer::Granted);
-                drop(book);
-                if let Some(place) = granted {
-                    place.wake();
-                }
-                continue;
-            }
+            let Some(mut book) = self.grant_one(self.book()) else { continue };
             let Some(cause) = limits.are_exceeded(&book) else { return };
+            let Some(_evicting) = Evicting::begin(self) else { return };
             let Some(victim) = self.evict(&mut book, cause) else { return };
             book.closing += 1;
             drop(book);
             // SAFETY: evicted just now.
             unsafe { self.close(victim, cause, false) };
+        }
+    }
+}
+
+impl<K, R> Inner<K, R> {
+    /// Hands out the places that are free: for who closes many readers, one after another, before
+    /// he balances.
+    pub(super) fn grant(&self) {
+        while self.grant_one(self.book()).is_none() {}
+    }
+
+    /// Hands a free place to who has waited longest. If there is no place, or nobody waits, the
+    /// lock is given back.
+    fn grant_one<'b>(
+        &'b self,
+        mut book: MutexGuard<'b, Book<K, R>>,
+    ) -> Option<MutexGuard<'b, Book<K, R>>> {
+        if book.waiting.is_empty() || !self.settings.limits.allow_one_more(&book) {
+            return Some(book);
+        }
+        book.opening += 1;
+        let granted = book.waiting.answer(Answer::Granted);
+        drop(book);
+        if let Some(place) = granted {
+            place.wake();
+        }
+        None
+    }
+}
+
+thread_local! {
+    /// The caches that the thread is evicting from, the outermost first. (Models of loom and shuttle have
+    /// one for all of their threads, which is enough for the few evictions there.)
+    static EVICTING: RefCell<Vec<*const ()>> = const { RefCell::new(Vec::new()) };
+}
+
+/// This thread evicts from a cache.
+///
+/// What it closes there is the user's code, and may use the cache. It may hold handles of others, whose
+/// release evicts in turn, and what is closed then may release more: no stack suffices for that.
+struct Evicting {
+    /// Not where the thread ends, and its thread-locals are gone.
+    is_noted: bool,
+}
+
+impl Evicting {
+    /// So many of the same cache within one another. Then the rest is left to the innermost of them, which
+    /// goes on when what it is closing is closed.
+    const MOST: usize = 64;
+
+    fn begin<K, R>(cache: &Inner<K, R>) -> Option<Evicting> {
+        let cache = ptr::from_ref(cache).cast();
+        let note = |caches: &RefCell<Vec<*const ()>>| {
+            let mut caches = caches.borrow_mut();
+            let within = caches.iter().filter(|other| **other == cache).count();
+            (within < Self::MOST).then(|| {
+                caches.push(cache);
+                Evicting { is_noted: true }
+            })
+        };
+        EVICTING.try_with(note).unwrap_or(Some(Evicting { is_noted: false }))
+    }
+}
+
+impl Drop for Evicting {
+    fn drop(&mut self) {
+        if self.is_noted {
+            // The last one that has begun is the first to end.
+            let _ = EVICTING.try_with(|caches| caches.borrow_mut().pop());
         }
     }
 }

@@ -65,9 +65,12 @@ use crate::{claims::ThreadHolder, epoch};
 /// # Consistency
 ///
 /// Looking a reader up and retaining it are one step, so a reader that has been found is open,
-/// and stays so while there is a [`Handle`]. Operations on one key are linearizable. A reader
+/// and stays so while there is a [`Handle`]. Operations on one key are linearizable, but for
+/// [`insert`](ReaderCache::insert) where there is a reader already: until that has been closed, there is
+/// none. A reader
 /// is being opened by one caller at a time for each key, and all who ask for it meanwhile share
-/// what comes of it, also an error.
+/// what comes of it, also an error. (One that is removed or expires while it is opened anew is
+/// opened beside that, and what comes of it first is not kept.)
 ///
 /// # Waiting
 ///
@@ -281,7 +284,8 @@ where
     ///
     /// If the [`weigher`](Builder::weigher), [`expire_after`](Builder::expire_after) or the
     /// [`clock`](Builder::clock) panics. Then the reader that was there is gone, and the new one may be
-    /// closed already.
+    /// closed already. If the key's `Hash` or `Eq` panics, the new reader is dropped, without
+    /// [`on_close`](Builder::on_close), and nothing else has happened.
     pub fn insert(&self, key: K, reader: R) -> Result<Handle<K, R>, InsertError<R>> {
         let permit = match self.inner.reserve_blocking() {
             Ok(permit) => permit,
@@ -304,6 +308,8 @@ where
         if let (Some(before), Some(Out::Idle)) = (before, out) {
             // SAFETY: taken out just now, idle.
             unsafe { inner.close(before, CloseCause::Replaced, false) };
+            // Before the weigher is asked, who may take his time.
+            inner.grant();
         }
         let weight = opening.put(reader);
         let handle = opening.publish(weight, permit);

@@ -68,6 +68,9 @@ impl<K, R> Inner<K, R> {
     /// so that threads that use different ones meet nowhere.
     pub(super) fn stats(&self) -> Stats {
         let (mut uses, mut in_use) = (0, 0);
+        // Of those that have left before. Whoever leaves in the middle of this is not counted twice so,
+        // but maybe not at all.
+        let left = self.book().hits + self.hits_before.load(Ordering::Relaxed);
         let guard = epoch::pin();
         let mut cursor = self.map.cursor(&guard);
         // SAFETY: the cursor was made under this guard, which is kept.
@@ -80,9 +83,8 @@ impl<K, R> Inner<K, R> {
         }
         drop(guard);
         let book = self.book();
-        // A reader that leaves in the middle of this is counted twice, or not at all. What was
-        // reported once is not taken back.
-        let hits = book.hits + self.hits_before.load(Ordering::Relaxed) + uses;
+        // What was reported once is not taken back.
+        let hits = left + uses;
         let hits = self.hits_reported.fetch_max(hits, Ordering::Relaxed).max(hits);
         Stats {
             hits,

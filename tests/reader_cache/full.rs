@@ -6,6 +6,7 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
+        mpsc,
     },
     thread,
     time::Duration,
@@ -406,5 +407,51 @@ fn openings_within_openings_count_against_the_limit() {
         assert!(matches!(inner_of(WhenFull::Fail), Err(OpenError::Full)));
         let brief = WhenFull::Wait(Duration::from_millis(30));
         assert!(matches!(inner_of(brief), Err(OpenError::Full)));
+    });
+}
+
+#[test]
+fn who_waits_for_a_place_has_the_first_of_many_that_are_closed_one_after_another() {
+    within(60, || {
+        let soon = |is_so: &dyn Fn() -> bool| {
+            (0..5_000).any(|_| {
+                thread::sleep(Duration::from_millis(2));
+                is_so()
+            })
+        };
+        // Of two idle readers, the first is closed when somebody waits, the second when he has got his.
+        let opened = Arc::new(AtomicUsize::new(0));
+        let (number, seen) = (AtomicUsize::new(0), Arc::clone(&opened));
+        let (began, has_begun) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel();
+        let may_go_on = Mutex::new(may_go_on);
+        let cache: ReaderCache<u64, u64> = ReaderCache::builder()
+            .max_open(2)
+            .when_full(WhenFull::Wait(seconds(20)))
+            .on_close(move |_, _, _| match number.fetch_add(1, Ordering::SeqCst) {
+                0 => {
+                    began.send(()).unwrap();
+                    may_go_on.lock().unwrap().recv().unwrap();
+                }
+                1 => assert!(soon(&|| seen.load(Ordering::SeqCst) == 1)),
+                _ => {}
+            })
+            .build()
+            .unwrap();
+        let open = |key: u64| cache.get_or_open(key, |key| Ok::<_, Infallible>(*key));
+        drop((open(A).unwrap(), open(B).unwrap()));
+        thread::scope(|scope| {
+            let clears = scope.spawn(|| cache.clear());
+            has_begun.recv().unwrap();
+            let waits = scope.spawn(|| {
+                assert_eq!(*open(D).unwrap(), D);
+                opened.fetch_add(1, Ordering::SeqCst);
+            });
+            assert!(soon(&|| cache.stats().waiting == 1));
+            go_on.send(()).unwrap();
+            waits.join().unwrap();
+            assert_eq!(clears.join().unwrap().closed, 2);
+        });
+        assert_eq!(cache.stats().close_panics, 0, "nobody had the place");
     });
 }

@@ -338,3 +338,31 @@ fn a_reader_may_hold_handles_to_others_which_its_closing_releases() {
         assert_eq!((drops.load(Ordering::SeqCst), cache.stats().open), (20, 0));
     });
 }
+
+/// What is evicted releases others, which can be evicted then. That takes no more stack for more of them.
+#[test]
+fn an_eviction_that_releases_reader_after_reader_needs_no_more_stack_for_more_of_them() {
+    struct Weighing {
+        weight: u64,
+        _held: Option<binlock::Handle<u64, Weighing>>,
+    }
+    const PAIRS: u64 = 20_000;
+    within(60, || {
+        let cache = binlock::ReaderCache::builder()
+            .max_weight(2 * PAIRS)
+            .weigher(|_, reader: &Weighing| reader.weight)
+            .build()
+            .unwrap();
+        for pair in 0..PAIRS {
+            let leaf = cache.insert(2 * pair, Weighing { weight: 1, _held: None }).unwrap();
+            drop(cache.insert(2 * pair + 1, Weighing { weight: 1, _held: Some(leaf) }).unwrap());
+        }
+        assert_eq!((cache.len() as u64, cache.weight()), (2 * PAIRS, 2 * PAIRS));
+        let all = Weighing { weight: 2 * PAIRS, _held: None };
+        assert_eq!(cache.insert(u64::MAX, all).unwrap().weight, 2 * PAIRS);
+        assert!(cache.weight() <= 2 * PAIRS);
+        assert_eq!(cache.stats().open, cache.len() as u64);
+        cache.clear();
+        assert_eq!((cache.stats().open, cache.stats().closed), (0, 2 * PAIRS + 1));
+    });
+}

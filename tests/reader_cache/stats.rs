@@ -207,3 +207,25 @@ fn opened_is_closed_and_open_at_every_moment_and_nothing_counts_backwards() {
         assert_eq!(shelf.weight(), 0);
     });
 }
+
+#[test]
+fn hits_are_exact_after_a_reader_has_left_in_the_middle_of_counting() {
+    const USES: u64 = 50;
+    within(60, || {
+        for _ in 0..500 {
+            let shelf = Shelf::with_room(100);
+            // A walk over these takes a while.
+            let others: Vec<_> = (1_000..1_050).map(|key| shelf.open(key)).collect();
+            let uses = |_| {
+                drop(shelf.open(A));
+                for _ in 0..USES {
+                    assert_eq!(shelf.get(&A).unwrap().read(), A);
+                }
+                shelf.remove(&A);
+            };
+            race(1, uses, 2, |_| assert!(shelf.stats().opened <= 51));
+            assert_eq!(shelf.stats().hits, USES);
+            drop(others);
+        }
+    });
+}
