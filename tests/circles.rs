@@ -388,6 +388,56 @@ fn what_a_closure_has_driven_is_not_its_threads_when_it_has_ended() {
     });
 }
 // the same by a plain write, which overtakes the closure
+/// Nor is one of an entry's method, whichever it is, and whoever wants its key.
+#[test]
+fn an_entrys_closure_is_not_blamed_for_another_branch_of_its_computation() {
+    for (is_present, inserts) in [(false, false), (false, true), (true, true)] {
+        within(20, || {
+            let map = &Map::new();
+            if is_present {
+                map.insert(7, 1);
+            }
+            let (claimed, inside) = (&Barrier::new(2), &Barrier::new(2));
+            let r = thread::scope(|s| {
+                let u = s.spawn(move || {
+                    *map.compute_if_absent(50, |_| {
+                        claimed.wait();
+                        inside.wait();
+                        // A closure ends by itself in 300 ms.
+                        if inserts {
+                            map.insert(7, 22);
+                            22
+                        } else {
+                            map.compute_if_absent(7, |_| 22).map_or(99, |v| *v)
+                        }
+                    })
+                    .unwrap()
+                });
+                claimed.wait();
+                let mine = block_on(map.compute_if_absent_async(1, |_| async {
+                    let mut a = Box::pin(compute(map, 50));
+                    begin(a.as_mut()).await;
+                    let ends = || {
+                        inside.wait();
+                        ms(300);
+                        3
+                    };
+                    let entry = map.entry(7).unwrap();
+                    let b = if is_present {
+                        entry.and_modify(|_| ends()).or_insert(0)
+                    } else {
+                        entry.or_insert_with(ends)
+                    };
+                    let b = b.map_or(99, |v| *v);
+                    b + a.await
+                }));
+                (mine.map(|m| *m), u.join().unwrap())
+            });
+            assert_eq!(r, if inserts { (Ok(25), 22) } else { (Ok(6), 3) });
+        });
+    }
+}
+
 #[test]
 fn a_closure_is_not_overtaken_for_another_branch_of_its_computation() {
     within(20, || {

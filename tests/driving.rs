@@ -136,6 +136,40 @@ fn a_branch_of_a_future_waits_for_a_closure_in_another_branch() {
     assert_one_is_refused(results);
 }
 
+/// The closures of an entry's methods are closures as others are.
+#[test]
+fn a_branch_of_a_future_waits_for_an_entrys_closure_in_another_branch() {
+    for is_present in [false, true] {
+        let results = against(
+            |map| here(map, 1, || unreachable!()),
+            |map, go| {
+                let mut inner = 0;
+                if is_present {
+                    map.insert(8, 0);
+                }
+                block_on(there(map, 7, async {
+                    join!(there(map, 1, yield_now_and(5)), async {
+                        let blocks = || {
+                            go();
+                            block_on(there(map, 9, wants_x(map)))
+                        };
+                        let entry = map.entry(8).unwrap();
+                        let done = if is_present {
+                            entry.and_modify(|_| blocks()).or_insert(0)
+                        } else {
+                            entry.or_insert_with(blocks)
+                        };
+                        inner = done.map_or(REFUSED, |value| *value);
+                    });
+                    0
+                }));
+                inner
+            },
+        );
+        assert_one_is_refused(results);
+    }
+}
+
 #[test]
 fn a_future_waits_for_a_closure_in_an_opening_that_it_polls() {
     let cache: ReaderCache<u64, u64> = ReaderCache::builder().build().unwrap();

@@ -128,6 +128,24 @@ impl Local {
         }
     }
 
+    /// The claim that is written down there.
+    pub(super) fn address_in(&self, index: usize) -> usize {
+        self.read(index)
+    }
+
+    /// Counts the claim of an entry as that of a closure, or again as that of an entry.
+    pub(super) fn count_as(&self, kept: bool) {
+        let (less, more) = match kept {
+            true => (&self.closures, &self.entries),
+            false => (&self.entries, &self.closures),
+        };
+        less.set(less.get() - 1);
+        more.set(more.get() + 1);
+        if self.driving.get() > self.closures.get() {
+            self.let_go();
+        }
+    }
+
     /// The poll that the thread is in: its number, or zero.
     #[inline]
     pub(super) fn frame(&self) -> u64 {

@@ -1,6 +1,7 @@
 //! Writing down who holds which claim.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     hash::BuildHasherDefault,
     rc::Rc,
@@ -35,9 +36,9 @@ pub(crate) struct ThreadHolder {
     /// Where the claim is written down, or `NOWHERE`.
     cell: usize,
     /// The poll within which it was taken, or zero.
-    frame: u64,
+    frame: Cell<u64>,
     /// Whether it can be kept beyond the function that takes it.
-    kept: bool,
+    kept: Cell<bool>,
 }
 
 const NOWHERE: usize = usize::MAX;
@@ -46,11 +47,46 @@ impl ThreadHolder {
     /// For a closure.
     #[inline]
     pub(crate) fn closure() -> ThreadHolder {
-        ThreadHolder { local: Local::mine(), cell: NOWHERE, frame: 0, kept: false }
+        ThreadHolder::new(false)
     }
 
     pub(crate) fn entry() -> ThreadHolder {
-        ThreadHolder { local: Local::mine(), cell: NOWHERE, frame: 0, kept: true }
+        ThreadHolder::new(true)
+    }
+
+    #[inline(always)]
+    fn new(kept: bool) -> ThreadHolder {
+        let (frame, kept) = (Cell::new(0), Cell::new(kept));
+        ThreadHolder { local: Local::mine(), cell: NOWHERE, frame, kept }
+    }
+
+    /// Has the claim of an entry count as that of a closure, as long as the result lives: a
+    /// closure of the entry's runs, which ends before the entry does anything else.
+    pub(crate) fn run(&self) -> Running<'_> {
+        self.turn_into(false);
+        Running(self)
+    }
+
+    fn turn_into(&self, kept: bool) {
+        let address = self.local.address_in(self.cell);
+        if self.frame.get() != 0 {
+            self.local.settle_within(address, self.kept.get(), self.frame.get());
+        }
+        self.local.count_as(kept);
+        self.kept.set(kept);
+        self.frame.set(self.local.frame());
+        if self.frame.get() != 0 {
+            self.local.take_within(address, kept);
+        }
+    }
+}
+
+/// See [`ThreadHolder::run`].
+pub(crate) struct Running<'h>(&'h ThreadHolder);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.turn_into(true);
     }
 }
 
@@ -59,25 +95,25 @@ impl Holder for ThreadHolder {
     fn prepare(&mut self, address: usize) {
         // So that nothing is allocated when the claim is held.
         self.local.make_room();
-        self.frame = self.local.frame();
-        if self.frame != 0 {
-            self.local.take_within(address, self.kept);
+        self.frame.set(self.local.frame());
+        if self.frame.get() != 0 {
+            self.local.take_within(address, self.kept.get());
         }
     }
 
     #[inline]
     fn hold(&mut self, address: usize) {
-        self.cell = self.local.hold(address, self.kept);
+        self.cell = self.local.hold(address, self.kept.get());
     }
 
     #[inline]
     fn release(&mut self, address: usize) {
-        if self.frame != 0 {
-            self.local.settle_within(address, self.kept, self.frame);
-            self.frame = 0;
+        if self.frame.get() != 0 {
+            self.local.settle_within(address, self.kept.get(), self.frame.get());
+            self.frame.set(0);
         }
         if self.cell != NOWHERE {
-            self.local.release(self.cell, self.kept);
+            self.local.release(self.cell, self.kept.get());
             self.cell = NOWHERE;
         }
     }

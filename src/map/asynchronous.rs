@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     future::{Future, poll_fn},
     hash::{BuildHasher, Hash},
-    pin::pin,
+    pin::{Pin, pin},
     ptr::NonNull,
     sync::Arc,
     task::{Context, Poll},
@@ -124,14 +124,13 @@ where
             drop((key, f));
             return Ok(Ref::new(node, guard));
         }
-        // Declared before the claim and so dropped after it: if the future's own drop writes
-        // the key, it does not wait for the claim.
         let mut future = pin!(None);
-        let mut claim = Claim::new(&self.raw, hash, TaskHolder::new());
+        let claim = Claim::new(&self.raw, hash, TaskHolder::new());
+        let mut own = Own { claim, future: future.as_mut() };
         let mut key = Some(key);
         loop {
             let mut ticket = None;
-            let turn = poll_fn(|context| poll_turn(&mut claim, &mut key, &mut ticket, context));
+            let turn = poll_fn(|context| poll_turn(&mut own.claim, &mut key, &mut ticket, context));
             if turn.await? == Turn::Claimed {
                 break;
             }
@@ -141,14 +140,14 @@ where
                 return Ok(Ref::new(node, guard));
             }
         }
-        let computation = Arc::clone(claim.holder().computation());
+        let computation = Arc::clone(own.claim.holder().computation());
         {
             let _frame = computation.enter();
-            future.set(Some(f(claim.key())));
+            own.future.set(Some(f(own.claim.key())));
         }
         let output = poll_fn(|context| {
             let _frame = computation.enter();
-            match future.as_mut().as_pin_mut() {
+            match own.future.as_mut().as_pin_mut() {
                 Some(future) => future.poll(context),
                 None => unreachable!("it was set above, and is taken out below"),
             }
@@ -158,11 +157,11 @@ where
             // Before anything has happened, because it can panic. It is a part of the
             // computation: if it writes the key, it does not wait for the claim.
             let _frame = computation.enter();
-            future.set(None);
+            own.future.set(None);
         }
         let value = into_result(output).map_err(ComputeError::Closure)?;
         let guard = epoch::pin();
-        let node = claim.fill(value, &guard).map_err(super::computing::overtaken)?;
+        let node = own.claim.fill(value, &guard).map_err(super::computing::overtaken)?;
         Ok(Ref::new(node, guard))
     }
 
@@ -172,6 +171,28 @@ where
         let guard = epoch::pin();
         let node = self.raw.get(hash, |other| other == key, &guard).map(Ref::node)?;
         Some((node, guard))
+    }
+}
+
+/// A claim, and the future that computes its value, as long as there is one.
+struct Own<'a, K, V, Fut> {
+    claim: Claim<'a, K, V, TaskHolder>,
+    future: Pin<&'a mut Option<Fut>>,
+}
+
+impl<K, V, Fut> Drop for Own<'_, K, V, Fut> {
+    /// The computation is cancelled in the middle, if there is a future.
+    fn drop(&mut self) {
+        if self.future.is_none() {
+            return;
+        }
+        // It is a part of the computation to the end: what its drop writes does not wait for what else
+        // is computed in it, and is dropped after that.
+        let computation = Arc::clone(self.claim.holder().computation());
+        let _frame = computation.enter();
+        // First: the future's drop does not wait for the claim either.
+        self.claim.abandon();
+        self.future.set(None);
     }
 }
 

@@ -23,7 +23,8 @@ use crate::{epoch, raw::Claim};
 /// An entry may be leaked (with [`mem::forget`](std::mem::forget)), and so leak its key. The
 /// key remains claimed then: it reads as before, and whoever wants to write it waits until
 /// the map is gone; but for this thread, whose plain writes overtake the claim. What is cleared or
-/// overtaken then is leaked, too: it was the entry's to drop.
+/// overtaken then is leaked, too: it was the entry's to drop. From then on, the thread counts as one
+/// in the middle of something: futures that it polls outside of others are taken for a part of that.
 ///
 /// # Examples
 ///
@@ -100,6 +101,15 @@ impl<'a, K, V, P: Pinning<'a>> Entry<'a, K, V, P> {
     /// # Errors
     ///
     /// If the claim was overtaken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let map = binlock::HashMap::from([(1, "one".to_string())]);
+    /// assert_eq!(*map.entry(1)?.or_insert_with(|| unreachable!())?, "one");
+    /// assert_eq!(*map.entry(2)?.or_insert_with(|| "two".to_string())?, "two");
+    /// # Ok::<(), binlock::RecursiveUpdate>(())
+    /// ```
     pub fn or_insert_with(self, f: impl FnOnce() -> V) -> Result<P::Found<K, V>, RecursiveUpdate> {
         self.or_insert_with_key(|_| f())
     }
@@ -109,6 +119,14 @@ impl<'a, K, V, P: Pinning<'a>> Entry<'a, K, V, P> {
     /// # Errors
     ///
     /// If the claim was overtaken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lengths = binlock::HashMap::new();
+    /// assert_eq!(*lengths.entry("four")?.or_insert_with_key(|key| key.len())?, 4);
+    /// # Ok::<(), binlock::RecursiveUpdate>(())
+    /// ```
     pub fn or_insert_with_key(
         self,
         f: impl FnOnce(&K) -> V,
@@ -120,7 +138,7 @@ impl<'a, K, V, P: Pinning<'a>> Entry<'a, K, V, P> {
                 entry.into_ref()
             }
             Entry::Vacant(entry) => {
-                let value = f(entry.key());
+                let value = entry.run(f);
                 entry.insert(value)
             }
         }
@@ -131,6 +149,20 @@ impl<'a, K, V, P: Pinning<'a>> Entry<'a, K, V, P> {
     /// # Errors
     ///
     /// What `f` returned, or that the claim was overtaken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use binlock::ComputeError;
+    ///
+    /// let numbers = binlock::HashMap::new();
+    /// let seven = numbers.entry("7")?.or_try_insert_with(|text| text.parse::<u32>());
+    /// assert_eq!(*seven.unwrap(), 7);
+    /// let none = numbers.entry("seven")?.or_try_insert_with(|text| text.parse());
+    /// assert!(matches!(none, Err(ComputeError::Closure(_))));
+    /// assert_eq!(numbers.len(), 1);
+    /// # Ok::<(), binlock::RecursiveUpdate>(())
+    /// ```
     pub fn or_try_insert_with<E>(
         self,
         f: impl FnOnce(&K) -> Result<V, E>,
@@ -141,7 +173,7 @@ impl<'a, K, V, P: Pinning<'a>> Entry<'a, K, V, P> {
                 Ok(entry.into_ref()?)
             }
             Entry::Vacant(entry) => {
-                let value = f(entry.key()).map_err(ComputeError::Closure)?;
+                let value = entry.run(f).map_err(ComputeError::Closure)?;
                 Ok(entry.insert(value)?)
             }
         }
@@ -152,6 +184,19 @@ impl<'a, K, V, P: Pinning<'a>> Entry<'a, K, V, P> {
     /// # Errors
     ///
     /// If the claim was overtaken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    ///
+    /// let counts = binlock::HashMap::<_, AtomicU64>::new();
+    /// for word in ["to", "be", "or", "not", "to", "be"] {
+    ///     counts.entry(word)?.or_default()?.fetch_add(1, Relaxed);
+    /// }
+    /// assert_eq!(counts.get("be").unwrap().load(Relaxed), 2);
+    /// # Ok::<(), binlock::RecursiveUpdate>(())
+    /// ```
     pub fn or_default(self) -> Result<P::Found<K, V>, RecursiveUpdate>
     where
         V: Default,
@@ -172,8 +217,12 @@ impl<'a, K, V, P: Pinning<'a>> Entry<'a, K, V, P> {
     /// ```
     pub fn and_modify(mut self, f: impl FnOnce(&V) -> V) -> Self {
         if let Entry::Occupied(entry) = &mut self {
+            let value = {
+                let _running = entry.claimed().0.holder().run();
+                f(entry.get())
+            };
             // The old one is dropped at the end.
-            let _before = entry.modified.replace(f(entry.get()));
+            let _before = entry.modified.replace(value);
         }
         self
     }
@@ -284,6 +333,12 @@ impl<'a, K, V, P: Pinning<'a>> Drop for OccupiedEntry<'a, K, V, P> {
 }
 
 impl<'a, K, V, P: Pinning<'a>> VacantEntry<'a, K, V, P> {
+    /// Runs a closure that computes the value.
+    fn run<R>(&self, f: impl FnOnce(&K) -> R) -> R {
+        let _running = self.claim.holder().run();
+        f(self.key())
+    }
+
     pub(super) fn new(claim: Claim<'a, K, V>, pinning: P) -> Self {
         VacantEntry { claim, pinning }
     }

@@ -262,13 +262,20 @@ impl<'map, K, V, H: Holder> Claim<'map, K, V, H> {
     }
 }
 
-impl<K, V, H: Holder> Drop for Claim<'_, K, V, H> {
-    fn drop(&mut self) {
+impl<K, V, H: Holder> Claim<'_, K, V, H> {
+    /// Leaves the key as it was, if there is a claim.
+    pub(crate) fn abandon(&mut self) {
         if self.kind != Kind::Nothing {
             let guard = epoch::pin();
             if !self.restore(&guard) {
                 self.overtaken();
             }
         }
+    }
+}
+
+impl<K, V, H: Holder> Drop for Claim<'_, K, V, H> {
+    fn drop(&mut self) {
+        self.abandon();
     }
 }

@@ -3,8 +3,8 @@
 use std::{mem, thread, time::Duration};
 
 use crate::{
-    A, B,
-    common::within,
+    A, B, D,
+    common::{futures::begin, within},
     compute,
     executor::{Task, block_on, turns},
     map, never,
@@ -104,6 +104,46 @@ fn a_future_whose_drop_writes_its_key_may_be_cancelled() {
             assert_eq!(waiting.poll(), Some(Ok(if depth == 0 { 5 } else { 10 })));
             assert_eq!(map.get(&B).as_deref(), (depth == 1).then_some(&5));
             assert_eq!(map.len(), 1 + depth);
+        }
+    });
+}
+
+/// What is cancelled is a part of its computation to the end, so its drop does not wait for what else is
+/// computed in it, and is dropped after that.
+#[test]
+fn a_future_whose_drop_writes_a_key_that_it_computes_may_be_cancelled() {
+    within(60, || {
+        for is_nested in [false, true] {
+            let map = &map();
+            let outer = async {
+                compute(map, A, async {
+                    let mut inner = Box::pin(compute(map, B, std::future::pending()));
+                    // Dropped before `inner` is.
+                    let _inserts = Inserts(map, B, 5);
+                    begin(inner.as_mut()).await;
+                    std::future::pending().await
+                })
+                .await
+            };
+            if is_nested {
+                // In the middle of another computation, which goes on.
+                let mut task = Task::new(compute(map, D, async {
+                    let mut outer = Box::pin(outer);
+                    begin(outer.as_mut()).await;
+                    drop(outer);
+                    7
+                }));
+                assert_eq!(task.poll(), Some(Ok(7)));
+            } else {
+                let mut task = Task::new(outer);
+                assert!(task.poll().is_none());
+                drop(task);
+            }
+            assert_eq!(map.get(&B).as_deref(), Some(&5));
+            assert_eq!(map.len(), 1 + usize::from(is_nested));
+            // Nobody has a claim any more.
+            map.clear();
+            [A, B, D].into_iter().for_each(|key| assert!(map.insert(key, 1).is_none()));
         }
     });
 }
