@@ -6,10 +6,10 @@ mod common;
 use std::{
     error::Error,
     fmt::Write,
-    hash::{Hash, Hasher},
+    hash::{BuildHasher, Hash, Hasher},
 };
 
-use binlock::{HashMap, OccupiedError, Ref};
+use binlock::{ComputeError, HashMap, OccupiedError, RecursiveUpdate, Ref};
 use common::Hashers;
 use equivalent::Equivalent;
 
@@ -206,4 +206,82 @@ fn retain_asks_about_every_entry_once_and_keeps_those_that_it_should() {
         map.pin().retain(|key, _| *key == 3);
         assert_eq!(map.pin().iter().collect::<Vec<_>>(), [(&3, &30)]);
     }
+}
+
+#[test]
+fn an_entry_computes_a_value_only_where_there_is_none() {
+    let map = HashMap::from([(1, 10)]);
+    let fresh = || unreachable!("the key is present");
+    assert_eq!(*map.entry(1).unwrap().or_insert_with(fresh).unwrap(), 10);
+    assert_eq!(*map.entry(1).unwrap().or_insert_with_key(|_| unreachable!()).unwrap(), 10);
+    let refused: Result<_, ComputeError<()>> =
+        map.entry(1).unwrap().or_try_insert_with(|_| unreachable!());
+    assert_eq!(*refused.unwrap(), 10);
+    assert_eq!(*map.entry(1).unwrap().or_default().unwrap(), 10);
+
+    assert_eq!(*map.entry(2).unwrap().or_insert_with(|| 20).unwrap(), 20);
+    assert_eq!(*map.entry(3).unwrap().or_insert_with_key(|key| key * 10).unwrap(), 30);
+    let made = map.entry(4).unwrap().or_try_insert_with(|key| Ok::<_, ()>(key * 10));
+    assert_eq!(*made.unwrap(), 40);
+    assert_eq!(*map.entry(5).unwrap().or_default().unwrap(), 0);
+    match map.entry(6).unwrap().or_try_insert_with(|key| Err(key + 1)) {
+        Err(ComputeError::Closure(error)) => assert_eq!(error, 7),
+        other => panic!("{:?}", other.map(|value| *value)),
+    }
+    assert!(!map.contains_key(&6));
+
+    let pinned = map.pin();
+    assert_eq!(pinned.entry(1).unwrap().or_default().unwrap(), &10);
+    assert_eq!(pinned.entry(7).unwrap().or_insert_with_key(|key| key * 10).unwrap(), &70);
+    assert_eq!(pinned.entry(8).unwrap().or_default().unwrap(), &0);
+    assert_eq!(map.len(), 7);
+}
+
+#[test]
+fn entries_show_their_key_and_their_value() {
+    let map = HashMap::from([(1, 'a')]);
+    let shown = format!("{:?}", map.entry(1).unwrap());
+    assert_eq!(shown, "Entry(OccupiedEntry { key: 1, value: 'a' })");
+    assert_eq!(format!("{:?}", map.pin().entry(2).unwrap()), "Entry(VacantEntry(2))");
+    assert_eq!(map.len(), 1);
+}
+
+#[test]
+fn a_computation_that_failed_says_why() {
+    let map = HashMap::new();
+    let failed = map.try_compute_if_absent(1, |_| "x".parse::<u32>()).map(|value| *value);
+    let failed = failed.unwrap_err();
+    let cause = failed.source().expect("what the closure returned");
+    assert!(cause.is::<std::num::ParseIntError>());
+    assert!(failed.to_string().ends_with(&cause.to_string()), "{failed}");
+
+    // In itself: the inner one is refused, and the outer one passes that on.
+    let refused = map.try_compute_if_absent(1, |_| {
+        let inner = map.try_compute_if_absent(1, |_| Ok::<_, RecursiveUpdate>(1));
+        inner.map(|value| *value).map_err(RecursiveUpdate::from)
+    });
+    let refused = refused.map(|value| *value).unwrap_err();
+    assert!(matches!(&refused, ComputeError::Closure(RecursiveUpdate { .. })));
+    assert!(refused.source().is_some_and(|cause| cause.is::<RecursiveUpdate>()));
+    assert_eq!(RecursiveUpdate::from(refused).to_string(), recursive(&map).to_string());
+    assert!(map.is_empty());
+}
+
+/// What a computation that needs itself is told.
+fn recursive(map: &HashMap<i32, u32>) -> RecursiveUpdate {
+    let mut told = None;
+    map.compute_if_absent(2, |_| {
+        told = map.compute_if_absent(2, |_| 1).map(drop).err();
+        0
+    })
+    .unwrap();
+    map.remove(&2);
+    told.expect("it is refused")
+}
+
+#[test]
+fn a_pinned_view_hashes_as_its_map_does() {
+    let map = HashMap::<i32, i32, Hashers>::with_hasher(Hashers::Good(7));
+    assert_eq!(map.pin().hasher().hash_one(1), map.hasher().hash_one(1));
+    assert_eq!(map.hasher().hash_one(1), Hashers::Good(7).hash_one(1));
 }

@@ -251,6 +251,7 @@ fn bins() -> impl Iterator<Item = Vec<u64>> {
 fn an_insertion_notices_what_its_comparisons_do_to_the_bin() {
     within(240, || {
         let new = key(0, TAG, 1_000);
+        let mut interfered = 0;
         for keys in bins() {
             let mut steps = vec![vec![Step::Reserve], vec![Step::Insert(new)]];
             for &key in &keys {
@@ -284,11 +285,12 @@ fn an_insertion_notices_what_its_comparisons_do_to_the_bin() {
                         let expected = both.model.borrow_mut().insert(new, 3);
                         assert_eq!(found, expected, "{}", context());
                     }
-                    cancel();
+                    interfered += usize::from(!cancel());
                     Rc::into_inner(both).expect("the hook is gone").check(context);
                 }
             }
         }
+        assert!(interfered > 1000, "{interfered}");
     });
 }
 

@@ -11,6 +11,7 @@ use std::{
         atomic::{AtomicIsize, AtomicU64, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use binlock::HashMap;
@@ -124,13 +125,14 @@ fn check(entries: u64) {
         assert_eq!(map.pin().iter().count() as u64, entries);
     }
     // Not at once: each thread that has ended leaves something to the epochs, too, and a flush
-    // does no more than so much of that.
+    // does no more than so much of that. And a thread may still be about to end, and pinned.
     let alive = || ALIVE.load(Ordering::Acquire) as u64;
-    for _ in 0..10_000 {
-        if alive() == 2 * 2 * entries {
-            break;
+    let end = Instant::now() + Duration::from_secs(20);
+    while alive() != 2 * 2 * entries && Instant::now() < end {
+        for _ in 0..100 {
+            maps().iter().for_each(Map::flush);
         }
-        maps().iter().for_each(Map::flush);
+        thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(alive(), 2 * 2 * entries);
 }

@@ -34,6 +34,15 @@ impl Equivalent<u64> for Slow {
     }
 }
 
+/// Does something when it is dropped.
+struct AtEnd<F: Fn()>(F);
+
+impl<F: Fn()> Drop for AtEnd<F> {
+    fn drop(&mut self) {
+        self.0();
+    }
+}
+
 #[test]
 fn an_entry_that_one_look_up_has_seen_is_seen_by_the_next_unless_its_removal_has_begun() {
     within(60, || {
@@ -51,6 +60,8 @@ fn an_entry_that_one_look_up_has_seen_is_seen_by_the_next_unless_its_removal_has
                     }
                 }
             });
+            // Also if this panics: the writer is waited for.
+            let _stop = AtEnd(|| stop.store(true, Ordering::SeqCst));
             let begin = Instant::now();
             let mut delay = 1_u32;
             let mut seen = 0_u64;
@@ -67,7 +78,6 @@ fn an_entry_that_one_look_up_has_seen_is_seen_by_the_next_unless_its_removal_has
                     }
                 }
             }
-            stop.store(true, Ordering::SeqCst);
             assert!(seen > 0);
         });
     });

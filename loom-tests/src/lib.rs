@@ -55,7 +55,9 @@ pub fn model_within(preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
         set_others(Others::ToCome);
         f();
     });
-    println!("{} interleavings", count.load(Ordering::Relaxed));
+    let count = count.load(Ordering::Relaxed);
+    assert!(count > 1, "the threads do not meet");
+    println!("{count} interleavings");
 }
 
 /// Loom's objects cannot be dropped by unwinding (what they belong to is gone then), so the

@@ -436,15 +436,17 @@ mod tests {
             for _ in 0..threads {
                 scope.spawn(move || {
                     let mine = striped.mine_to_keep();
-                    assert!(ptr::eq(mine.stripe(), striped.mine().stripe()));
+                    let again = striped.mine().stripe();
+                    // All are alive until here. (Nothing that can panic comes before: the others would
+                    // wait for ever.)
+                    barrier.wait();
+                    assert!(ptr::eq(mine.stripe(), again));
                     if mine.is_own {
                         owners.lock().unwrap().push(ptr::from_ref(mine.stripe()).addr());
                         assert!(striped.own().any(|stripe| ptr::eq(stripe, mine.stripe())));
                     } else {
                         assert!(striped.shared().any(|stripe| ptr::eq(stripe, mine.stripe())));
                     }
-                    // All are alive until here.
-                    barrier.wait();
                 });
             }
         });

@@ -1,10 +1,10 @@
 //! Threads that start together and are waited for, under a watchdog.
 
 use std::{
-    io::Write,
+    io::{self, Write},
     panic, process,
     sync::{
-        Barrier, Condvar, Mutex,
+        Barrier, Condvar, Mutex, Once, PoisonError,
         atomic::{AtomicUsize, Ordering},
         mpsc::{self, RecvTimeoutError},
     },
@@ -13,14 +13,17 @@ use std::{
 };
 
 /// Runs a test, and ends the whole process, naming the test, if that takes longer: what
-/// hangs can be ended in no other way.
+/// hangs can be ended in no other way. (Often it hangs because a thread has panicked that others
+/// wait for. So the last panics are told, too.)
 pub fn within<R>(seconds: u64, test: impl FnOnce() -> R) -> R {
+    Panics::note();
     let (running, ended) = mpsc::channel::<()>();
     let name = thread::current().name().unwrap_or("a test").to_owned();
     let watchdog = thread::spawn(move || {
         if ended.recv_timeout(Duration::from_secs(seconds)) == Err(RecvTimeoutError::Timeout) {
             // Not by a macro: their output is captured, and lost.
-            let _ = writeln!(std::io::stderr(), "\nHANGS: {name} runs for {seconds} s by now");
+            let _ = writeln!(io::stderr(), "\nHANGS: {name} runs for {seconds} s by now");
+            LAST_PANICS.lock().unwrap_or_else(PoisonError::into_inner).tell();
             process::abort();
         }
     });
@@ -29,6 +32,44 @@ pub fn within<R>(seconds: u64, test: impl FnOnce() -> R) -> R {
     drop(running);
     watchdog.join().unwrap();
     result
+}
+
+static LAST_PANICS: Mutex<Panics> = Mutex::new(Panics { texts: [[0; 4096]; 8], number: 0 });
+
+/// The last panics of the process. Without the heap, for there are tests that count what is there.
+struct Panics {
+    texts: [[u8; 4096]; 8],
+    /// Of all that there were.
+    number: usize,
+}
+
+impl Panics {
+    /// Notes all panics from now on.
+    fn note() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let usual = panic::take_hook();
+            panic::set_hook(Box::new(move |info| {
+                let mut panics = LAST_PANICS.lock().unwrap_or_else(PoisonError::into_inner);
+                let next = panics.number % panics.texts.len();
+                panics.number += 1;
+                let text = &mut panics.texts[next];
+                text.fill(0);
+                // What is too long is cut off.
+                let _ = write!(&mut text[..], "{info}");
+                drop(panics);
+                usual(info);
+            }));
+        });
+    }
+
+    fn tell(&self) {
+        let first = self.number.saturating_sub(self.texts.len());
+        for number in first..self.number {
+            let text = String::from_utf8_lossy(&self.texts[number % self.texts.len()]);
+            let _ = writeln!(io::stderr(), "panic {}: {}", number + 1, text.trim_end_matches('\0'));
+        }
+    }
 }
 
 /// Runs `work(0)`, ..., `work(threads - 1)` on so many threads, which start together.

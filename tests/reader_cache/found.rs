@@ -354,7 +354,8 @@ fn weights_that_are_set_in_the_middle_of_refreshes_add_up() {
         };
         race(1, refresh, 4, set);
         let refreshed = shelf.stats().left(CloseCause::Refreshed);
-        assert!(refreshed > ROUNDS as u64 / 2, "{refreshed}");
+        // How many others there are, whose reader was thrown out for its weight, is the scheduler's to say.
+        assert!(refreshed > 100, "{refreshed}");
         assert!(shelf.weight() <= 100);
         shelf.assert_adds_up();
         shelf.clear();

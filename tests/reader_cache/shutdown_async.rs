@@ -273,7 +273,8 @@ fn a_cache_that_is_closed_in_the_middle_of_everything_closes_everything() {
                         let shelf = shelf.clone();
                         tokio::spawn(async move {
                             let mut random = Random::new(seed * 100 + task);
-                            loop {
+                            // Bounded, because the one who closes may have to wait for his turn.
+                            for _ in 0..1000 {
                                 let key = random.below(8);
                                 match shelf.open_async(key).await {
                                     Ok(held) => {
