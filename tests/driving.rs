@@ -320,3 +320,32 @@ fn nothing_waits_for_what_was_polled_under_an_entry_that_has_been_settled() {
     );
     assert_eq!(results, [(10_033, 1003); 2]);
 }
+
+#[test]
+fn who_has_polled_a_future_under_an_entry_that_has_been_settled_may_wait_for_it() {
+    // Also if another entry was settled in the middle of that.
+    for is_nested in [false, true] {
+        within(20, || {
+            let map = Arc::new(Map::new());
+            let own = Arc::clone(&map);
+            let mut future = Box::pin(async move { there(&own, 1, yield_now_and(5)).await });
+            let entry = map.entry(9).unwrap();
+            assert_pending(future.as_mut());
+            if is_nested {
+                let settles = || {
+                    drop(map.entry(10).unwrap());
+                    0
+                };
+                assert_eq!(*entry.or_insert_with(settles).unwrap(), 0);
+            } else {
+                drop(entry);
+            }
+            let ends = thread::spawn(move || {
+                thread::sleep(Duration::from_millis(100));
+                block_on(future)
+            });
+            assert_eq!(here(&map, 8, || here(&map, 1, || unreachable!())), 5);
+            assert_eq!(ends.join().unwrap(), 5);
+        });
+    }
+}

@@ -141,6 +141,10 @@ impl Local {
         };
         less.set(less.get() - 1);
         more.set(more.get() + 1);
+        // It has not counted while other entries were settled.
+        if kept && !self.driven.borrow().is_empty() {
+            self.driving_under_entries.set(true);
+        }
         if self.driving.get() > self.closures.get() {
             self.let_go();
         }

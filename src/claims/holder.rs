@@ -63,30 +63,40 @@ impl ThreadHolder {
     /// Has the claim of an entry count as that of a closure, as long as the result lives: a
     /// closure of the entry's runs, which ends before the entry does anything else.
     pub(crate) fn run(&self) -> Running<'_> {
-        self.turn_into(false);
-        Running(self)
-    }
-
-    fn turn_into(&self, kept: bool) {
         let address = self.local.address_in(self.cell);
+        let taken = self.frame.replace(self.local.frame());
+        let within = if taken == 0 { None } else { self.local.thread.within().remove(&address) };
+        self.local.count_as(false);
+        self.kept.set(false);
         if self.frame.get() != 0 {
-            self.local.settle_within(address, self.kept.get(), self.frame.get());
+            self.local.take_within(address, false);
         }
-        self.local.count_as(kept);
-        self.kept.set(kept);
-        self.frame.set(self.local.frame());
-        if self.frame.get() != 0 {
-            self.local.take_within(address, kept);
-        }
+        Running { holder: self, address, taken, within }
     }
 }
 
 /// See [`ThreadHolder::run`].
-pub(crate) struct Running<'h>(&'h ThreadHolder);
+pub(crate) struct Running<'h> {
+    holder: &'h ThreadHolder,
+    address: usize,
+    /// The poll within which the entry was taken, and of which computation.
+    taken: u64,
+    within: Option<Arc<Computation>>,
+}
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.turn_into(true);
+        let ThreadHolder { local, frame, kept, .. } = self.holder;
+        if frame.get() != 0 {
+            local.settle_within(self.address, false, frame.get());
+        }
+        local.count_as(true);
+        kept.set(true);
+        // It is a part of what it was a part of before.
+        frame.set(self.taken);
+        if let Some(computation) = self.within.take() {
+            local.thread.within().insert(self.address, computation);
+        }
     }
 }
 

@@ -186,12 +186,12 @@ impl<K, V, Fut> Drop for Own<'_, K, V, Fut> {
         if self.future.is_none() {
             return;
         }
-        // It is a part of the computation to the end: what its drop writes does not wait for what else
-        // is computed in it, and is dropped after that.
-        let computation = Arc::clone(self.claim.holder().computation());
-        let _frame = computation.enter();
-        // First: the future's drop does not wait for the claim either.
+        // First, so that the future's drop does not wait for the claim.
         self.claim.abandon();
+        // It is a part of the computation to the end: what its drop writes does not wait for what else
+        // is computed in it, and is dropped after that. (Alone: whoever drops it waits for nothing.)
+        let computation = Arc::clone(self.claim.holder().computation());
+        let _frame = computation.enter_alone();
         self.future.set(None);
     }
 }
