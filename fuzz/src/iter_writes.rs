@@ -106,14 +106,19 @@ impl<'p> Run<'p> {
             Step::TryInsert(Id(id)) => {
                 let payload = self.new_payload();
                 let (key, value) = (self.ledger.key(id), self.ledger.value(payload));
-                if self.map.try_insert(key, value).is_ok() {
+                let there = self.map.try_insert(key, value).err();
+                let there = there.map(|refused| refused.current.payload());
+                assert_eq!(there, self.model.get(&id).copied());
+                if there.is_none() {
                     self.inserted(id, payload);
                 }
             }
             Step::Replace(Id(id)) => {
                 let payload = self.new_payload();
                 let (key, value) = (self.ledger.key(id), self.ledger.value(payload));
-                if self.map.replace(key, value).is_some() {
+                let before = self.map.replace(key, value).map(|entry| entry.payload());
+                assert_eq!(before, self.model.get(&id).copied());
+                if before.is_some() {
                     self.inserted(id, payload);
                 }
             }
@@ -157,7 +162,9 @@ impl<'p> Run<'p> {
 
     fn insert(&mut self, id: u16) {
         let payload = self.new_payload();
-        self.map.insert(self.ledger.key(id), self.ledger.value(payload));
+        let (key, value) = (self.ledger.key(id), self.ledger.value(payload));
+        let before = self.map.insert(key, value).map(|entry| entry.payload());
+        assert_eq!(before, self.model.get(&id).copied());
         self.inserted(id, payload);
     }
 

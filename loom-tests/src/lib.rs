@@ -56,7 +56,8 @@ pub fn model_within(preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
         f();
     });
     let count = count.load(Ordering::Relaxed);
-    assert!(count > 1, "the threads do not meet");
+    // (With batches of two pieces, what a thread retires may go nowhere, and meet nobody.)
+    assert!(count > 1 || cfg!(binlock_pairs), "the threads do not meet");
     println!("{count} interleavings");
 }
 

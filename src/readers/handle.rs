@@ -72,7 +72,8 @@ impl<K, R> Handle<K, R> {
     /// Sets the reader's weight, which is known only now: an index has been loaded, say.
     ///
     /// The cache's weight changes by the difference. If that makes it too heavy, other readers
-    /// are evicted before this returns; if this one alone is heavier than
+    /// are evicted before this returns (but for calls from within 64 evictions of this cache, one in the
+    /// `on_close` of another: these go on then); if this one alone is heavier than
     /// [`max_weight`](super::Builder::max_weight), it is taken out of the cache itself. Has no
     /// effect on a reader that is out of the cache.
     ///

@@ -14,13 +14,14 @@ use crate::epoch;
 pub struct Stats {
     /// Look-ups that found an open reader.
     pub hits: u64,
-    /// Look-ups that did not.
+    /// Look-ups that did not. (One that has missed a reader which somebody else was just opening, and
+    /// then finds it open, is both.)
     pub misses: u64,
     /// Those misses that waited for a reader that somebody else was opening.
     pub joined_opens: u64,
     /// Readers that have been opened, or inserted.
     pub opened: u64,
-    /// Openings that failed.
+    /// Openings that failed, were cancelled, or were refused for want of a place.
     pub failed_opens: u64,
     /// Readers that have been closed.
     pub closed: u64,

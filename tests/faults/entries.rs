@@ -51,10 +51,14 @@ fn make(ledger: &Ledger, value: u64) -> Value<'_> {
 /// Lets go of what was found, which is a reference or keeps a pin of its own.
 fn done<T>(_: T) {}
 
-fn assert_failed<T>(result: Result<T, ComputeError<&str>>) {
+/// Nothing is asked where there is something.
+fn assert_failed<T>(result: Result<T, ComputeError<&str>>, is_present: bool) {
     match result {
-        Ok(found) => done(found),
-        Err(ComputeError::Closure(error)) => assert_eq!(error, "no"),
+        Ok(found) => {
+            done(found);
+            assert!(is_present);
+        }
+        Err(ComputeError::Closure(error)) => assert_eq!((error, is_present), ("no", false)),
         Err(ComputeError::Recursive(error)) => panic!("{error}"),
     }
 }
@@ -71,10 +75,14 @@ cases! {
         let made = entry.or_try_insert_with(|_| Ok::<_, RecursiveUpdate>(make(ledger, 7)));
         done(made.unwrap());
     };
-    "or_try_insert_with, failing": |entry, ledger| assert_failed(entry.or_try_insert_with(|_| {
-        drop(make(ledger, 7));
-        Err("no")
-    }));
+    "or_try_insert_with, failing": |entry, ledger| {
+        let is_present = matches!(entry, Entry::Occupied(_));
+        let fails = |_: &_| {
+            drop(make(ledger, 7));
+            Err("no")
+        };
+        assert_failed(entry.or_try_insert_with(fails), is_present);
+    };
     "and_modify": |entry, ledger| drop(entry.and_modify(|value| make(ledger, value.value + 1)));
     "and_modify.or_insert": |entry, ledger| {
         let modified = entry.and_modify(|value| make(ledger, value.value + 1));
