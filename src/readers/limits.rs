@@ -170,9 +170,7 @@ impl<K, R> Inner<K, R> {
             unsafe { self.close(victim, cause, false) };
         }
     }
-}
 
-impl<K, R> Inner<K, R> {
     /// Hands out the places that are free: for who closes many readers, one after another, before
     /// he balances.
     pub(super) fn grant(&self) {
