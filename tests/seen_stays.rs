@@ -5,12 +5,12 @@ mod common;
 use std::{
     cell::Cell,
     hash::{Hash, Hasher},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
 use binlock::HashMap;
-use common::{Hashers, within};
+use common::{Hashers, Until, within};
 use equivalent::Equivalent;
 
 /// Looks for key 1, and takes its time over key 0, which has the same hash: long enough for
@@ -34,34 +34,25 @@ impl Equivalent<u64> for Slow {
     }
 }
 
-/// Does something when it is dropped.
-struct AtEnd<F: Fn()>(F);
-
-impl<F: Fn()> Drop for AtEnd<F> {
-    fn drop(&mut self) {
-        self.0();
-    }
-}
-
 #[test]
 fn an_entry_that_one_look_up_has_seen_is_seen_by_the_next_unless_its_removal_has_begun() {
     within(60, || {
         let map: HashMap<u64, u64, Hashers> = HashMap::with_hasher(Hashers::Constant);
         map.insert(0, 0);
-        let (removing, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+        let (removing, reader) = (AtomicU64::new(0), Until::new(1));
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for round in 1.. {
                     map.insert(1, round);
                     removing.store(round, Ordering::SeqCst);
                     map.remove(&1);
-                    if stop.load(Ordering::SeqCst) {
+                    if reader.ended() {
                         break;
                     }
                 }
             });
             // Also if this panics: the writer is waited for.
-            let _stop = AtEnd(|| stop.store(true, Ordering::SeqCst));
+            let _end = reader.end_of_one();
             let begin = Instant::now();
             let mut delay = 1_u32;
             let mut seen = 0_u64;

@@ -333,14 +333,14 @@ impl<'a, K, V, P: Pinning<'a>> Drop for OccupiedEntry<'a, K, V, P> {
 }
 
 impl<'a, K, V, P: Pinning<'a>> VacantEntry<'a, K, V, P> {
+    pub(super) fn new(claim: Claim<'a, K, V>, pinning: P) -> Self {
+        VacantEntry { claim, pinning }
+    }
+
     /// Runs a closure that computes the value.
     fn run<R>(&self, f: impl FnOnce(&K) -> R) -> R {
         let _running = self.claim.holder().run();
         f(self.key())
-    }
-
-    pub(super) fn new(claim: Claim<'a, K, V>, pinning: P) -> Self {
-        VacantEntry { claim, pinning }
     }
 
     /// The key.

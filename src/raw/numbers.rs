@@ -100,7 +100,6 @@ mod tests {
                     let number = mine();
                     taken.lock().unwrap().push(number);
                     barrier.wait();
-                    // Not before: the others would wait for ever.
                     assert_eq!(mine(), number);
                 });
             }

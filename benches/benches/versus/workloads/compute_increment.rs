@@ -48,7 +48,7 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
     let mut counts = args.threads.clone().unwrap_or_else(|| THREADS.to_vec());
     let mut alone =
         Comparison::if_wanted(args, workload(NAME, entries)).filter(|_| counts.contains(&1));
-    // In the manner of the operations that are compared on one thread only.
+    // One thread is timed as in the workloads that have no more.
     counts.retain(|&threads| threads > 1);
     let oversubscription = oversubscription::name(NAME, entries);
     if !args.wants(&oversubscription) {
