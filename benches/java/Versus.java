@@ -37,6 +37,7 @@ public final class Versus {
     private static final int LANES = 64;
     private static final int TURN = 100;
     private static final int SESSION = 64;
+    private static final long PRIME = 2_654_435_761L;
     private static final long WARM_UP_NANOS = 2_000_000_000L;
 
     private static long[] stream = new long[0];
@@ -310,10 +311,13 @@ public final class Versus {
             this.order = order.getBytes();
             this.steady = steady;
             renew();
+            long each = capacity / 4 * quarters / LANES;
+            for (long i = 0; i < LANES * each; i++) {
+                long place = i * PRIME % (LANES * each);
+                lanes[(int) (place / each)].fill(map, place % each);
+            }
             for (Lane lane : lanes) {
-                for (int i = 0; i < capacity / 4 * quarters / LANES; i++) {
-                    lane.insert(map);
-                }
+                lane.inserted = each;
             }
         }
 
@@ -369,7 +373,7 @@ public final class Versus {
     /** Keys of which one thread at a time disposes. */
     private static final class Lane {
         final long number;
-        final long askedFor;
+        final int bits;
         final boolean follows;
         long removed;
         long inserted;
@@ -378,8 +382,9 @@ public final class Versus {
 
         Lane(int number, int askedFor, boolean follows) {
             this.number = number;
-            this.askedFor = askedFor;
+            this.bits = Integer.numberOfTrailingZeros(askedFor);
             this.follows = follows;
+            this.find = mix(number);
         }
 
         private long key(long index) {
@@ -387,13 +392,17 @@ public final class Versus {
         }
 
         private long next() {
-            long index = find + (follows ? removed : 0);
-            find = ((askedFor / 2 + 1) * find + askedFor / 4 - 1) & (askedFor - 1);
-            return index;
+            find = find * 6364136223846793005L + 1442695040888963407L;
+            return (find >>> (64 - bits)) + (follows ? removed : 0);
         }
 
         private boolean isThere(long index) {
             return removed <= index && index < inserted;
+        }
+
+        void fill(ConcurrentHashMap<Long, Long> map, long index) {
+            long key = key(index);
+            count(map.put(key, ~key) == null);
         }
 
         void insert(ConcurrentHashMap<Long, Long> map) {

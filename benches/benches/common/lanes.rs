@@ -7,7 +7,9 @@
 //!
 //! Unlike there, keys belong to one of [`LANES`] lanes, and a thread serves one lane or several. A
 //! filled map can so be handed from one number of threads to another. Keys are computed, not read
-//! from an array, as that would be one cache miss more for each operation, whatever the map.
+//! from an array. And what is asked for is drawn at random: the generator that is used there goes
+//! through the keys in two streams, in the order in which they were inserted, and for a quarter of a
+//! million operations at a time asks for keys none of which is there, or all.
 
 use std::array;
 
@@ -15,7 +17,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 
-use super::keys;
+use super::keys::{self, scattered};
 use super::maps::{Map, Session};
 
 /// As many threads as can share the work.
@@ -95,10 +97,10 @@ pub struct Lane {
     /// The keys that are there: those from `removed` on, and below `inserted`.
     removed: usize,
     inserted: usize,
-    /// Where among the keys to look next: a generator that comes by each of them.
-    find: usize,
-    /// How many keys are asked for, a power of two.
-    asked_for: usize,
+    /// A congruential generator of 64 bits, whose highest bits say where among the keys to look.
+    find: u64,
+    /// How many bits these are: a power of two of keys is asked for.
+    bits: u32,
     /// Whether these follow the keys that are there, where the map keeps its size; where it grows
     /// they are always the same.
     follows: bool,
@@ -118,8 +120,8 @@ impl Lane {
             number,
             removed: 0,
             inserted: 0,
-            find: 0,
-            asked_for,
+            find: keys::mix(number),
+            bits: asked_for.ilog2(),
             follows,
             wrong: 0,
         };
@@ -133,20 +135,29 @@ impl Lane {
     /// The next key to ask for, and whether it is there.
     #[inline(always)]
     fn next(&mut self) -> (u64, bool) {
-        let index = self.find + if self.follows { self.removed } else { 0 };
-        let (factor, step) = (self.asked_for / 2 + 1, self.asked_for / 4 - 1);
-        self.find = (factor * self.find + step) & (self.asked_for - 1);
+        // Knuth's constants.
+        const FACTOR: u64 = 6_364_136_223_846_793_005;
+        const STEP: u64 = 1_442_695_040_888_963_407;
+        self.find = self.find.wrapping_mul(FACTOR).wrapping_add(STEP);
+        let found = (self.find >> (u64::BITS - self.bits)) as usize;
+        let index = found + if self.follows { self.removed } else { 0 };
         (self.key(index), (self.removed..self.inserted).contains(&index))
     }
 
-    /// Inserts that many keys.
-    pub fn fill<M: Map>(&mut self, map: &M, keys: usize) {
-        for first in (0..keys).step_by(TURN) {
+    /// Inserts that many keys of each lane, in another order than they will be removed in: nodes that
+    /// are allocated one after another are next to each other in memory.
+    pub fn fill<M: Map>(lanes: &mut [Self], map: &M, each: usize) {
+        let all = lanes.len() * each;
+        for first in (0..all).step_by(TURN) {
             let session = map.session();
-            for _ in first..keys.min(first + TURN) {
-                self.insert::<M>(&session);
+            for number in first..all.min(first + TURN) {
+                let place = scattered(number, all);
+                let lane = &mut lanes[place / each];
+                let key = lane.key(place % each);
+                lane.wrong += usize::from(!session.insert_new(key, !key));
             }
         }
+        lanes.iter_mut().for_each(|lane| lane.inserted = each);
     }
 
     #[inline(always)]

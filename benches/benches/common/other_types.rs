@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use super::keys::{self, Window, text};
-use super::maps::{Large, Map, Session, Value};
+use super::maps::{Key, Large, Map, Session, Value};
 use super::work::WRITES_PER_SESSION;
 
 /// A map of `entries` texts, each of them with the value of the key that it spells.
@@ -14,7 +14,7 @@ pub fn texts<M: Map<String>>(entries: usize) -> M {
         let session = map.session();
         chunk.iter().for_each(|&key| _ = session.insert(text(key), !key));
     }
-    map.flush();
+    settle(&map, entries, text, |key| !key);
     map
 }
 
@@ -43,8 +43,33 @@ pub fn large<M: Map<u64, Large>>(entries: usize) -> M {
         let session = map.session();
         chunk.iter().for_each(|&key| _ = session.insert_new(key, Large::of(key)));
     }
-    map.flush();
+    settle(&map, entries, |key| key, Large::of);
     map
+}
+
+/// Brings a map to rest, as [`work::settle`](super::work::settle) does, and makes sure that it has
+/// what it should.
+fn settle<K: Key, V: Value, M: Map<K, V>>(
+    map: &M,
+    entries: usize,
+    key_of: impl Fn(u64) -> K,
+    value_of: impl Fn(u64) -> V,
+) {
+    let keys = keys::present(entries);
+    let some = (entries / 16).max(4096).min(entries);
+    for chunk in keys[..some].chunks(WRITES_PER_SESSION) {
+        let session = map.session();
+        chunk.iter().for_each(|&key| _ = session.insert(key_of(key), value_of(key)));
+    }
+    map.flush();
+    let session = map.session();
+    for &key in keys.iter().rev().take(1000) {
+        let found = session.get(&key_of(key));
+        assert_eq!(found, Some(value_of(key).digest()), "{} lost a key", M::NAME);
+    }
+    for absent in (entries..).take(1000).map(|index| key_of(keys::mix(index))) {
+        assert_eq!(session.get(&absent), None, "{} holds what nobody inserted", M::NAME);
+    }
 }
 
 /// Gives every key, all present, a large value, by what the map has for keys that it knows to be

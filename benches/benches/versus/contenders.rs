@@ -7,6 +7,7 @@ use crate::common::computations;
 use crate::common::keys::Window;
 use crate::common::maps::{Compute, Map};
 use crate::common::work;
+use crate::crowded::tidied;
 use crate::threads::{self, Crowd, Load, Work};
 
 /// A filled map to read from one thread.
@@ -33,7 +34,11 @@ impl<M: Map + Sync> Shared for M {
     }
 
     fn crowd(&self, load: Load, crowd: &Crowd<'_>) -> Work {
-        threads::run(self, load, crowd)
+        let work = threads::run(self, load, crowd);
+        match load {
+            Load::Reads => work,
+            Load::Replacements | Load::Mixed => tidied(work, self),
+        }
     }
 }
 

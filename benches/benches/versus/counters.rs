@@ -8,6 +8,7 @@ use crate::common::keys::Window;
 use crate::common::maps::Compute;
 use crate::common::work;
 use crate::contenders::Entry;
+use crate::crowded::tidied;
 use crate::threads::{self, Crowd, Work};
 
 /// A filled map to count in, from one thread or several.
@@ -37,7 +38,7 @@ impl<M: Compute + Sync> Counter for Counting<M> {
     fn increments_of_crowd(&self, crowd: &Crowd<'_>) -> Work {
         let work = threads::drive(&self.map, crowd, computations::increment_all::<M>);
         self.total.fetch_add(work.operations as u64, Ordering::Relaxed);
-        work
+        tidied(work, &self.map)
     }
 
     fn check(&self) {

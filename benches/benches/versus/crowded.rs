@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use crate::common::keys::{self, Stream};
 use crate::common::lanes::{LANES, Lane, Mix, Order, TURN};
 use crate::common::maps::{
-    Binlock, BinlockEach, DashMap, Flurry, Map, Papaya, PapayaEach, SccIndex, SccIndexEach, SccMap,
-    Session, Sharded, Sum,
+    Binlock, BinlockEach, DashMap, Flurry, Map, Papaya, PapayaBatches, PapayaEach, SccIndex,
+    SccIndexEach, SccMap, Session, Sharded, Sum,
 };
 use crate::common::work::{self, WRITES_PER_SESSION};
 use crate::contenders::Entry;
@@ -81,7 +81,10 @@ impl Entry<dyn Crowded> {
             Self::crowded::<BinlockEach>(load),
             Self::crowded::<Papaya>(load),
         ];
-        all.extend(load.is_of_reads().then(|| Self::crowded::<PapayaEach>(load)));
+        all.push(match load.is_of_reads() {
+            true => Self::crowded::<PapayaEach>(load),
+            false => Self::crowded::<PapayaBatches>(load),
+        });
         all.push(Self::crowded::<Flurry>(load));
         if load.is_for_an_index() {
             // Its writes need no guard, and find room that removals have left only when no guard is
@@ -127,9 +130,7 @@ impl<M: Map + Sync> Steady<M> {
     fn new(mix: &'static Mix, capacity: usize) -> Self {
         let map = M::with_capacity(capacity);
         let mut lanes = Lane::all(mix, capacity);
-        for lane in &mut lanes {
-            lane.fill(&map, capacity / 4 * mix.prefill / LANES);
-        }
+        Lane::fill(&mut lanes, &map, capacity / 4 * mix.prefill / LANES);
         map.flush();
         let lanes = lanes.into_iter().map(Mutex::new).collect();
         Self { order: Order::of(mix), map, lanes }
@@ -203,7 +204,7 @@ pub fn wrong_answers() -> usize {
 /// What a slice comes to with the time that it takes to free what it has left behind. 64 threads that
 /// take turns on two cores retire more than they find the time to free, and it would be paid for by
 /// the next slice otherwise, whose threads are fewer.
-fn tidied<M: Map>(work: Work, map: &M) -> Work {
+pub fn tidied<M: Map>(work: Work, map: &M) -> Work {
     let begin = Instant::now();
     map.flush();
     Work { time: work.time + begin.elapsed(), ..work }

@@ -26,7 +26,7 @@ pub use self::flurry::{Flurry, FlurryEach};
 pub use self::hashbrown::Hashbrown;
 pub use self::moka::Moka;
 pub use self::mutex::StdMutex;
-pub use self::papaya::{Papaya, PapayaEach};
+pub use self::papaya::{Papaya, PapayaBatches, PapayaEach};
 pub use self::scc::{SccIndex, SccIndexEach, SccMap};
 pub use self::sharded::Sharded;
 pub use self::types::{Key, Large, Value};

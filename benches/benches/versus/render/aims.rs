@@ -138,8 +138,9 @@ fn cases<'r>(report: &'r Report, scope: &Scope) -> Vec<Case<'r>> {
 
 fn case<'r>(table: &Table, row: &'r Row, scope: &Scope) -> Option<Case<'r>> {
     const EACH: &str = ", pin each";
+    const BATCHES: &str = ", batches of 2000";
     let peer = row.contender.as_str();
-    let name = peer.strip_suffix(EACH).unwrap_or(peer);
+    let name = peer.strip_suffix(EACH).or(peer.strip_suffix(BATCHES)).unwrap_or(peer);
     if !is_rival(row) || !(scope.peers.is_empty() || scope.peers.contains(&name)) {
         return None;
     }
@@ -183,13 +184,19 @@ fn columns<'r>(table: &'r Table, column: &str) -> Vec<Case<'r>> {
 fn verdict(mut cases: Vec<Case<'_>>) -> String {
     cases.sort_by(|a, b| a.ratio.total_cmp(&b.ratio));
     let Some(closest) = cases.first() else { return "not measured".to_owned() };
-    if closest.ratio >= 1.0 {
-        return format!("met; the closest is {}", named(closest));
-    }
-    let list = |is_level: bool| {
-        let cases = cases.iter().filter(|case| case.ratio < 1.0 && case.is_level == is_level);
-        cases.map(named).collect::<Vec<_>>().join("; ")
+    let list = |is_ahead: bool, is_level: bool| {
+        let such = |case: &&Case| (case.ratio < 1.0) == is_ahead && case.is_level == is_level;
+        cases.iter().filter(such).map(named).collect::<Vec<_>>().join("; ")
     };
+    if closest.ratio >= 1.0 {
+        // Those behind in the median, and not in three of four rounds.
+        let level = list(false, true);
+        return match level.is_empty() {
+            true => format!("met; the closest is {}", named(closest)),
+            false => format!("met, though level with {level}"),
+        };
+    }
+    let list = |is_level| list(true, is_level);
     let (behind, level) = (list(false), list(true));
     match (behind.is_empty(), level.is_empty()) {
         (true, _) => format!("met but for what is level: {level}"),

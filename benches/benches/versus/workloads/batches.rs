@@ -44,7 +44,7 @@ fn compare(run: &mut Run<'_>, mut comparison: Comparison, entries: usize) {
     let operations = rounds::operations(slice, |operations| {
         work::batches(&binlock, stream.window(0, operations))
     });
-    let samples = rounds::interleave(WAYS.len(), run.args.rounds, 0, |contender, round| {
+    let samples = rounds::interleave(WAYS.len(), run.args.rounds, |contender, round| {
         // Not the same keys for all: two of them are about the same map, and the first to ask would
         // warm the caches.
         let turn = round * WAYS.len() + contender;

@@ -71,7 +71,7 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
 fn compare(run: &mut Run<'_>, fillers: &[Filler], entries: usize) {
     let keys = keys::present(entries);
     let rounds = run.args.long_rounds(entries);
-    let samples = rounds::interleave(fillers.len(), rounds, 0, |filler, round| {
+    let samples = rounds::interleave(fillers.len(), rounds, |filler, round| {
         Pair::measure(round, |which| {
             let fill = match which {
                 Which::Plain => fillers[filler].insert,

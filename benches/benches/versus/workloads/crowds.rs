@@ -134,6 +134,17 @@ pub fn warm_up(entries: usize, round: usize) -> u32 {
     if round == 0 && entries > LARGE { 10 } else { 1 }
 }
 
+/// Has a slice for each number of threads, each round beginning with another one, so that none
+/// always follows the same.
+pub fn in_turns(counts: &[usize], round: usize, mut slice: impl FnMut(usize) -> f64) -> Vec<f64> {
+    let mut samples = vec![0.0; counts.len()];
+    for turn in 0..counts.len() {
+        let number = (round + turn) % counts.len();
+        samples[number] = slice(counts[number]);
+    }
+    samples
+}
+
 /// `exchange_2_threads/2^21`; nothing is said of one thread.
 pub fn name_of(name: &str, threads: usize, entries: usize) -> String {
     match threads {
@@ -156,13 +167,10 @@ fn measure(
     in_groups(run, contenders, *entries, |run, group| {
         let args = run.args;
         let samples = group.interleave(run, *rounds, cost, |map, round| {
-            counts
-                .iter()
-                .map(|&threads| {
-                    let time = time(args, threads) * warm_up(*entries, round);
-                    map.slice(&Slice { threads, time, round }).nanoseconds()
-                })
-                .collect::<Vec<_>>()
+            in_turns(counts, round, |threads| {
+                let time = time(args, threads) * warm_up(*entries, round);
+                map.slice(&Slice { threads, time, round }).nanoseconds()
+            })
         });
         let wrong = group.check(|map| {
             map.check();

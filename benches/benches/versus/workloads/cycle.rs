@@ -31,7 +31,7 @@ pub fn jobs(args: &Args) -> Vec<Job> {
 }
 
 fn measure(run: &mut Run<'_>) {
-    let samples = rounds::interleave(CROWDS.len(), run.args.rounds, 0, |crowd, _| {
+    let samples = rounds::interleave(CROWDS.len(), run.args.rounds, |crowd, _| {
         let times = times_of_refusal(CROWDS[crowd].0, CIRCLES);
         run.progress.advance(COST);
         times

@@ -81,7 +81,7 @@ fn job(args: &Args, name: &str, entries: usize, contenders: Vec<Contender>) -> O
 fn compare(run: &mut Run<'_>, name: String, contenders: &[Contender], entries: usize) {
     let keys = keys::present(entries);
     let rounds = run.args.long_rounds(entries);
-    let samples = rounds::interleave(contenders.len(), rounds, 0, |contender, _| {
+    let samples = rounds::interleave(contenders.len(), rounds, |contender, _| {
         let time = (contenders[contender].time)(&keys);
         run.progress.advance(fill_cost(entries));
         time.as_nanos() as f64 / entries as f64

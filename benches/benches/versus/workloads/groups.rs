@@ -20,9 +20,8 @@ use crate::{memory_budget, rounds};
 /// Filled maps, ours the first.
 pub struct Group<C: ?Sized> {
     maps: Maps<C>,
-    /// The maps of a comparison are built so often, and so many times it has been done before.
+    /// The maps of a comparison are built so often.
     buildings: usize,
-    building: usize,
 }
 
 enum Maps<C: ?Sized> {
@@ -92,8 +91,7 @@ impl<C: ?Sized> Group<C> {
         let rounds = rounds.div_ceil(self.buildings);
         match &mut self.maps {
             Maps::All(processes) => {
-                let seed = self.building as u64;
-                rounds::interleave(processes.len(), rounds, seed, |contender, round| {
+                rounds::interleave(processes.len(), rounds, |contender, round| {
                     let sample = processes[contender].1.turn(&order(round));
                     run.progress.advance(cost);
                     sample
@@ -159,7 +157,6 @@ impl<C: ?Sized> Group<C> {
         contenders: &[Contender<'_, C>],
         numbers: impl Iterator<Item = usize>,
         entries: usize,
-        building: usize,
     ) -> Self {
         let start = |number: usize| {
             let Contender { name, program, .. } = contenders[number];
@@ -176,7 +173,7 @@ impl<C: ?Sized> Group<C> {
             let () = process.turn(BUILD);
             run.progress.advance(fill_cost(entries));
         }
-        Self { maps: Maps::All(started), buildings: buildings(run.args, entries), building }
+        Self { maps: Maps::All(started), buildings: buildings(run.args, entries) }
     }
 
     /// The group in the process of this contender.
@@ -195,7 +192,7 @@ impl<C: ?Sized> Group<C> {
         one_map::answer(&());
         let maps = Maps::Own { name, is_ours: contender == 0, map };
         // The orders are the referee's to draw.
-        Self { maps, buildings: buildings(run.args, entries), building: 0 }
+        Self { maps, buildings: buildings(run.args, entries) }
     }
 }
 
@@ -254,10 +251,10 @@ fn compare<'c, C: ?Sized>(
                 // No peer has been invited.
                 groups.push(&[]);
             }
-            for building in 0..buildings(run.args, entries) {
+            for _ in 0..buildings(run.args, entries) {
                 for peers in &groups {
                     let numbers = [0].into_iter().chain(peers.iter().copied());
-                    let mut group = Group::admit(run, job, &contenders, numbers, entries, building);
+                    let mut group = Group::admit(run, job, &contenders, numbers, entries);
                     measure(run, &mut group);
                 }
             }

@@ -1,5 +1,6 @@
 //! Going through all entries, by oneself and while another thread gives random keys new values.
 
+use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use super::{Job, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
 use crate::common::maps::{
-    Binlock, DashMap, Flurry, Map, Papaya, SccIndex, SccMap, Session, Sharded,
+    Binlock, DashMap, Flurry, Map, Papaya, SccIndex, SccIndexEach, SccMap, Session, Sharded,
 };
 use crate::common::work::{self, WRITES_PER_SESSION};
 use crate::contenders::Entry;
@@ -78,7 +79,8 @@ impl<M: Map + Sync> Iterable for Filled<M> {
             let (mut seen, mut iterations) = (0, 0);
             let begin = Instant::now();
             while begin.elapsed() < time {
-                seen += self.map.session().sum_of_all().entries;
+                // All of it, or values would not be read by those who know how many there are.
+                seen += black_box(self.map.session().sum_of_all()).entries;
                 iterations += 1;
             }
             let time = begin.elapsed();
@@ -114,6 +116,7 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
         entry::<Papaya>(),
         entry::<Flurry>(),
         entry::<SccIndex>(),
+        entry::<SccIndexEach>(),
         entry::<SccMap>(),
         entry::<DashMap>(),
         entry::<Sharded>(),

@@ -85,7 +85,7 @@ fn measure(run: &mut Run<'_>, fillers: &[Filler], entries: usize) {
     let mut contenders: Vec<Passes> = names.map(|name| Passes::new(name, entries)).collect();
 
     let rounds = run.args.long_rounds(entries);
-    let samples = rounds::interleave(contenders.len(), rounds, 0, |contender, round| {
+    let samples = rounds::interleave(contenders.len(), rounds, |contender, round| {
         let passes = &mut contenders[contender];
         let times = one_pass::run(passes.name, entries);
         run.progress.advance(fill_cost(entries));

@@ -8,7 +8,8 @@ use super::{Job, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::{self, Stream, Window, text};
 use crate::common::maps::{
-    Binlock, BinlockEach, DashMap, Flurry, Hashbrown, Large, Map, Papaya, SccIndex, SccMap, Sharded,
+    Binlock, BinlockEach, DashMap, Flurry, Hashbrown, Large, Map, Papaya, SccIndex, SccIndexEach,
+    SccMap, Sharded,
 };
 use crate::common::other_types as work;
 use crate::contenders::Entry;
@@ -63,6 +64,7 @@ macro_rules! all_maps {
             $function::<Papaya<$key, $value>>(),
             $function::<Flurry<$key, $value>>(),
             $function::<SccIndex<$key, $value>>(),
+            $function::<SccIndexEach<$key, $value>>(),
             $function::<SccMap<$key, $value>>(),
             $function::<DashMap<$key, $value>>(),
             $function::<Sharded<$key, $value>>(),
@@ -118,7 +120,7 @@ fn fills(args: &Args, entries: usize) -> Option<Job> {
         run: Box::new(move |run: &mut Run<'_>| {
             let keys = keys::present(entries);
             let rounds = run.args.long_rounds(entries);
-            let samples = rounds::interleave(fillers.len(), rounds, 0, |filler, _| {
+            let samples = rounds::interleave(fillers.len(), rounds, |filler, _| {
                 let time = (fillers[filler].fill)(&keys);
                 run.progress.advance(fill_cost(entries) * FILL);
                 time.as_nanos() as f64 / entries as f64

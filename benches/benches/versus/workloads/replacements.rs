@@ -7,7 +7,8 @@ use super::{Job, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
 use crate::common::maps::{
-    Binlock, BinlockEach, DashMap, Flurry, FlurryEach, Papaya, PapayaEach, SccMap, Sharded,
+    Binlock, BinlockEach, DashMap, Flurry, FlurryEach, Papaya, PapayaBatches, PapayaEach, SccMap,
+    Sharded,
 };
 use crate::contenders::{Entry, Shared};
 use crate::threads::{Crowd, Load};
@@ -27,6 +28,7 @@ fn pinned() -> Replacements {
         contenders: vec![
             Entry::shared::<Binlock>(),
             Entry::shared::<Papaya>(),
+            Entry::shared::<PapayaBatches>(),
             Entry::shared::<Flurry>(),
             Entry::shared::<SccMap>(),
             Entry::shared::<DashMap>(),

@@ -32,7 +32,7 @@ fn measure(run: &mut Run<'_>, name: &str, colliding: bool) {
         number == 0 || contender.name == NO_MAP || run.args.invites(contender.name)
     };
     let contenders: Vec<_> = CONTENDERS.iter().enumerate().filter(invited).collect();
-    let samples = rounds::interleave(contenders.len(), run.args.rounds, 0, |contender, _| {
+    let samples = rounds::interleave(contenders.len(), run.args.rounds, |contender, _| {
         let (_, Contender { spread, colliding: collide, .. }) = contenders[contender];
         let time = compute_all(&if colliding { collide() } else { spread() });
         run.progress.advance(IDEAL * TYPICAL);
