@@ -16,7 +16,7 @@
 //! their own compete for it, with each other and with newcomers.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     hash::BuildHasherDefault,
     panic::{self, AssertUnwindSafe},
     sync::Arc,
@@ -33,7 +33,6 @@ use crate::sync::{Mutex, MutexGuard};
 
 /// Somebody who waits.
 struct Wait {
-    id: u64,
     /// Whose claims are not settled meanwhile.
     actor: Option<Actor>,
     waker: Waker,
@@ -41,7 +40,10 @@ struct Wait {
 
 /// The queue, by the address of what is waited for, and what is asked about it.
 pub(super) struct Waits {
-    queues: Map<Vec<Wait>>,
+    ///
+    /// Of each: those who wait, in the order in which they came. There may be thousands, each of
+    /// whom is looked for whenever he is polled.
+    queues: Map<BTreeMap<u64, Wait>>,
     /// What each asynchronous computation waits for: the same as in `queues`.
     pub(super) edges: Map<Vec<usize>>,
     /// What threads wait for in the middle of something: the same.
@@ -88,10 +90,10 @@ impl Waits {
     }
 
     /// Takes somebody out of the book who waits no longer.
-    fn leave(&mut self, address: usize, wait: &Wait) {
+    fn leave(&mut self, address: usize, id: u64, wait: &Wait) {
         match &wait.actor {
             None => {}
-            Some(Actor::Thread(_)) => self.busy.retain(|other| other.id != wait.id),
+            Some(Actor::Thread(_)) => self.busy.retain(|other| other.id != id),
             Some(actor) => {
                 if let Some(edges) = self.edges.get_mut(&actor.id()) {
                     if let Some(edge) = edges.iter().position(|edge| *edge == address) {
@@ -106,13 +108,13 @@ impl Waits {
     }
 }
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(binlock_loom, binlock_shuttle)))]
 static WAITS: Mutex<Waits> = Mutex::new(Waits::new());
-#[cfg(loom)]
+#[cfg(binlock_loom)]
 loom::lazy_static! {
     static ref WAITS: Mutex<Waits> = Mutex::new(Waits::new());
 }
-#[cfg(shuttle)]
+#[cfg(binlock_shuttle)]
 shuttle::lazy_static! {
     static ref WAITS: Mutex<Waits> = Mutex::new(Waits::new());
 }
@@ -194,7 +196,7 @@ fn enlist(
             Some(actor)
         }
     };
-    waits.queues.entry(address).or_default().push(Wait { id, actor, waker });
+    waits.queues.entry(address).or_default().insert(id, Wait { actor, waker });
     Verdict::Wait(Ticket { address, id, signal, context: context_id, is_over: false })
 }
 
@@ -218,7 +220,7 @@ impl Ticket {
         let mut waker = waker.clone();
         let mut waits = waits();
         let queue = waits.queues.get_mut(&self.address);
-        match queue.and_then(|queue| queue.iter_mut().find(|wait| wait.id == self.id)) {
+        match queue.and_then(|queue| queue.get_mut(&self.id)) {
             Some(wait) => {
                 std::mem::swap(&mut wait.waker, &mut waker);
                 drop(waits);
@@ -240,12 +242,11 @@ impl Drop for Ticket {
         }
         let mut waits = waits();
         let Some(queue) = waits.queues.get_mut(&self.address) else { return };
-        let Some(at) = queue.iter().position(|wait| wait.id == self.id) else { return };
-        let wait = queue.remove(at);
+        let Some(wait) = queue.remove(&self.id) else { return };
         if queue.is_empty() {
             waits.queues.remove(&self.address);
         }
-        waits.leave(self.address, &wait);
+        waits.leave(self.address, self.id, &wait);
         drop(waits);
         drop(wait);
     }
@@ -256,11 +257,11 @@ impl Drop for Ticket {
 pub(crate) fn wake(address: usize) {
     let mut waits = waits();
     let Some(queue) = waits.queues.remove(&address) else { return };
-    for wait in &queue {
-        waits.leave(address, wait);
+    for (id, wait) in &queue {
+        waits.leave(address, *id, wait);
     }
     drop(waits);
-    for wait in queue {
+    for wait in queue.into_values() {
         call(wait.waker);
     }
 }
@@ -282,7 +283,7 @@ pub(super) fn disturb(computation: &Arc<Computation>) {
     let Waits { edges, queues, .. } = &mut *waits;
     for id in descendants.iter().map(|one| Arc::as_ptr(one).addr()) {
         for address in edges.get(&id).into_iter().flatten() {
-            for wait in queues.get_mut(address).into_iter().flatten() {
+            for wait in queues.get_mut(address).into_iter().flat_map(BTreeMap::values_mut) {
                 if wait.actor.as_ref().is_some_and(|actor| actor.id() == id) {
                     // They stay in the queue, and leave another waker when they are polled.
                     wakers.push(std::mem::replace(&mut wait.waker, Waker::noop().clone()));
@@ -321,8 +322,8 @@ pub(crate) fn forget(address: usize) {
     waits.overtaken.remove(&address);
     // Who waited for it has been leaked, too.
     let queue = waits.queues.remove(&address).unwrap_or_default();
-    for wait in &queue {
-        waits.leave(address, wait);
+    for (id, wait) in &queue {
+        waits.leave(address, *id, wait);
     }
     drop(waits);
     drop(queue);

@@ -9,8 +9,8 @@
 //! The future's waker notes that it has been woken, and wakes all of the crew, since nobody knows
 //! who will be polled. Whoever is polled and finds the note takes it away and polls the future;
 //! without a note there is nothing to do. If another one is just polling it, he looks for a new
-//! note when he is done, and wakes all once more. Who leaves the crew wakes the others, as he may
-//! have been the one who was about to come.
+//! note when he is done, and wakes all once more. Who leaves the crew while there is a note wakes
+//! one of the others, as he may have been the one who was about to come.
 //!
 //! (Std's atomics and locks, here and in `extra`: futures are polled by hand in the tests, in
 //! hostile orders, and not by loom.)
@@ -20,6 +20,7 @@
 
 use std::{
     any::Any,
+    collections::BTreeMap,
     future::Future,
     mem,
     panic::{self, AssertUnwindSafe},
@@ -78,8 +79,9 @@ struct Crew {
 
 #[derive(Default)]
 struct Roll {
-    /// Their wakers, by number. (In `Arc`s, because cloning a waker is somebody else's code.)
-    wakers: Vec<(u64, Arc<Waker>)>,
+    /// Their wakers, by number: there may be thousands, each of whom is looked for whenever he is
+    /// polled. (In `Arc`s, because cloning a waker is somebody else's code.)
+    wakers: BTreeMap<u64, Arc<Waker>>,
     last: u64,
 }
 
@@ -88,31 +90,31 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn call(waker: Arc<Waker>) {
+    contained(|| waker.wake_by_ref());
+    contained(|| drop(waker));
+}
+
 impl Crew {
     /// Sets the waker of one, who gets a number if he is new.
     fn set(&self, number: Option<u64>, waker: &Waker) -> u64 {
         // Wakers are cloned and dropped outside of the lock.
-        let mut waker = Arc::new(waker.clone());
+        let waker = Arc::new(waker.clone());
         let mut roll = lock(&self.roll);
-        let known = roll.wakers.iter_mut().find(|(other, _)| Some(*other) == number);
-        if let Some((number, before)) = known {
-            mem::swap(before, &mut waker);
-            let number = *number;
-            drop(roll);
-            contained(|| drop(waker));
-            return number;
-        }
-        roll.last += 1;
-        let number = roll.last;
-        roll.wakers.push((number, waker));
+        let number = number.unwrap_or_else(|| {
+            roll.last += 1;
+            roll.last
+        });
+        let before = roll.wakers.insert(number, waker);
+        drop(roll);
+        contained(|| drop(before));
         number
     }
 
     /// Strikes one out, and says whether he was the last.
     fn leave(&self, number: u64) -> bool {
         let mut roll = lock(&self.roll);
-        let at = roll.wakers.iter().position(|(other, _)| *other == number);
-        let waker = at.map(|at| roll.wakers.swap_remove(at));
+        let waker = roll.wakers.remove(&number);
         let is_last = roll.wakers.is_empty();
         drop(roll);
         contained(|| drop(waker));
@@ -126,11 +128,16 @@ impl Crew {
     fn wake_all(&self) {
         let wakers: Vec<Arc<Waker>> = {
             let roll = lock(&self.roll);
-            roll.wakers.iter().map(|(_, waker)| Arc::clone(waker)).collect()
+            roll.wakers.values().map(Arc::clone).collect()
         };
-        for waker in wakers {
-            contained(|| waker.wake_by_ref());
-            contained(|| drop(waker));
+        wakers.into_iter().for_each(call);
+    }
+
+    /// Has the future polled by one of those who are left, if it wants to be.
+    fn pass_on(&self) {
+        if self.is_woken.load(Ordering::Acquire) {
+            let first = lock(&self.roll).wakers.values().next().map(Arc::clone);
+            first.into_iter().for_each(call);
         }
     }
 }
@@ -232,7 +239,7 @@ impl<K, R> Flight<K, R> {
         if !is_last {
             // It may have been he who was woken to poll the future.
             if !matches!(lock(&self.cockpit).work, Work::Over) {
-                self.crew.wake_all();
+                self.crew.pass_on();
             }
             return;
         }

@@ -1,7 +1,7 @@
 //! The queue of those who wait for a place: first come, first served.
 
 use std::{
-    collections::VecDeque,
+    collections::BTreeMap,
     sync::Arc,
     task::Waker,
     thread,
@@ -12,13 +12,18 @@ use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// The queue. It is a part of the book, and under its lock.
 #[derive(Default)]
-pub(super) struct Waiting(VecDeque<Place>);
+pub(super) struct Waiting {
+    /// By number, in the order in which they came: any of thousands may leave.
+    places: BTreeMap<u64, Place>,
+    last: u64,
+}
 
 /// Somebody's place in the queue.
 #[derive(Clone)]
 pub(super) struct Place(Arc<Spot>);
 
 struct Spot {
+    number: u64,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -42,23 +47,24 @@ pub(super) enum Answer {
 
 impl Waiting {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.places.is_empty()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.places.len()
     }
 
     pub(super) fn enter(&mut self) -> Place {
-        let state = Mutex::new(State::default());
-        let place = Place(Arc::new(Spot { state, changed: Condvar::new() }));
-        self.0.push_back(place.clone());
+        self.last += 1;
+        let (number, state) = (self.last, Mutex::new(State::default()));
+        let place = Place(Arc::new(Spot { number, state, changed: Condvar::new() }));
+        self.places.insert(number, place.clone());
         place
     }
 
     /// Answers the first one, who is to be woken when the lock has been released.
     pub(super) fn answer(&mut self, answer: Answer) -> Option<Place> {
-        let place = self.0.pop_front()?;
+        let (_, place) = self.places.pop_first()?;
         place.state().answer = Some(answer);
         Some(place)
     }
@@ -71,7 +77,7 @@ impl Waiting {
             // For a thread that keeps the time for somebody.
             state.answer = Some(Answer::Left);
             place.0.changed.notify_one();
-            self.0.retain(|other| !Arc::ptr_eq(&other.0, &place.0));
+            self.places.remove(&place.0.number);
         }
         answer
     }

@@ -94,8 +94,6 @@ fn the_drop_of_the_task_that_opens_a_reader_leaves_its_future_to_those_who_wait(
             let mut others: Vec<_> = (0..waiting).map(|_| joins(&shelf, A)).collect();
             assert!(others.iter_mut().all(|task| task.poll().is_none()));
             drop(first);
-            // It may have been woken for the future just before.
-            assert!(others.iter().all(Task::is_woken));
             assert!(others.iter_mut().all(|task| task.poll().is_none()));
             tell.send(()).unwrap();
             assert!(others.iter().all(Task::is_woken));
@@ -124,6 +122,34 @@ fn a_task_that_has_been_woken_and_is_dropped_instead_of_polled_passes_that_on() 
             assert!(tasks.iter().all(Task::is_woken));
             assert!(tasks.iter_mut().rev().all(|task| number(&task.poll().unwrap()) == 0));
             drop(tasks);
+            shelf.assert_adds_up();
+        }
+    });
+}
+
+/// As when thousands wait for a reader in a server that shuts down: each of them woke all others.
+#[test]
+fn tasks_that_go_wake_one_other_each_if_the_future_is_to_be_polled_and_else_nobody() {
+    within(60, || {
+        for is_to_be_polled in [false, true] {
+            let shelf = Shelf::with_room(1);
+            let (tell, open) = when_told(&shelf, A);
+            let mut first = Task::new(shelf.get_or_open_async(A, open));
+            let mut others: Vec<_> = (0..100).map(|_| joins(&shelf, A)).collect();
+            assert!(first.poll().is_none() && others.iter_mut().all(|task| task.poll().is_none()));
+            let mut last = others.pop().unwrap();
+            if is_to_be_polled {
+                tell.send(()).unwrap();
+            }
+            let calls: Vec<_> = others.iter().chain([&last]).map(|it| it.woken.clone()).collect();
+            let count = || calls.iter().map(|calls| calls.count()).sum::<usize>();
+            let before = count();
+            assert_eq!(before, if is_to_be_polled { 100 } else { 0 });
+            drop(first);
+            drop(others);
+            assert_eq!(count() - before, before);
+            assert_eq!(last.poll().map(|opened| number(&opened)), is_to_be_polled.then_some(0));
+            drop(last);
             shelf.assert_adds_up();
         }
     });
