@@ -31,6 +31,13 @@ pub use self::{
     readers::{Handle, OpenError, ReaderCache},
     set::{HashSet, PinnedSet, SetDrain, SetIntoIter, SetRef},
 };
+/// The default hasher of the maps.
+#[doc(no_inline)]
+pub use ahash::RandomState;
+/// What keys can be looked up by: whatever has the same hash, and can be compared with them.
+#[doc(no_inline)]
+pub use equivalent::Equivalent;
 /// For the models of `loom-tests`.
-#[cfg(loom)]
+#[cfg(binlock_loom)]
+#[doc(hidden)]
 pub use sync::{Others, set_others};

@@ -13,8 +13,8 @@ use std::{
 };
 
 use binlock::{
-    Drain, HashMap, IntoIter, Iter, IterMut, Keys, OccupiedError, Pinned, Ref, TryReserveError,
-    Values, ValuesMut,
+    Drain, Handle, HashMap, IntoIter, Iter, IterMut, Keys, OccupiedError, Pinned, ReaderCache, Ref,
+    TryReserveError, Values, ValuesMut, readers::WeakReaderCache,
 };
 use common::{Hashers, within};
 
@@ -63,6 +63,11 @@ fn a_map_may_be_used_after_a_panic_has_been_caught() {
     unwind_safe::<IntoIter<String, String>>();
     unwind_safe::<Iter<'_, String, String>>();
     ref_unwind_safe::<Iter<'_, String, String>>();
+    unwind_safe::<ReaderCache<String, String>>();
+    ref_unwind_safe::<ReaderCache<String, String>>();
+    unwind_safe::<WeakReaderCache<String, String>>();
+    unwind_safe::<Handle<String, String>>();
+    ref_unwind_safe::<Handle<String, String>>();
 
     let map = HashMap::new();
     // No `AssertUnwindSafe`.

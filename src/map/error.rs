@@ -76,7 +76,7 @@ impl Error for TryReserveError {}
 /// other's keys ask for them in one order.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RecursiveUpdate {
-    /// How many waits the circle has (or would have).
+    /// How many waits the cycle has (or would have).
     length: usize,
     overtaken: bool,
 }
@@ -109,7 +109,7 @@ impl RecursiveUpdate {
         self.length == 1
     }
 
-    /// How many threads or tasks waited in a circle, one for the next, if it was not a key
+    /// How many threads or tasks waited in a cycle, one for the next, if it was not a key
     /// of the same thread or task.
     pub fn cycle_len(&self) -> Option<usize> {
         (self.length > 1).then_some(self.length)
@@ -137,27 +137,28 @@ impl fmt::Display for RecursiveUpdate {
         f.write_str("recursive update: ")?;
         match (self.overtaken, self.cycle_len()) {
             (false, None) => f.write_str(
-                "the computation of a key asked for the same key again, in the same thread or \
-                 task, and would have waited for itself. The inner closure has not run. Let the \
-                 outer one use what it has already, or another key",
+                "a thread or task asked for a key that it is computing already, or whose entry it \
+                 holds, and would have waited for itself. Nothing was run or changed. Use the \
+                 value at hand, settle the entry first, or use another key",
             ),
             (false, Some(n)) => write!(
                 f,
-                "{n} computations were about to wait for each other in a circle, each holding \
+                "{n} computations were about to wait for each other in a cycle, each holding \
                  a key that the one before it needs. This one was refused, so that the others \
-                 go on; its closure has not run. Try again when they are done, or have all ask \
-                 for the keys in one order",
+                 go on; nothing was run or changed. Try again when they are done, or have all \
+                 ask for the keys in one order",
             ),
             (true, None) => f.write_str(
-                "the closure that computes a key wrote to the same key (insert, remove, ...). \
-                 That write stands, and what the closure returned was dropped. Let the closure \
-                 return the value instead of writing it",
+                "a key was written to (insert, remove, ...) by the thread or task that was \
+                 computing it, or held its entry. That write stands, and the computed value was \
+                 dropped. Return the value from the closure, or use the entry's own methods, \
+                 instead of writing to the map",
             ),
             (true, Some(n)) => write!(
                 f,
                 "a plain write (insert, remove, ...) of a key that was being computed could \
                  not wait for the computation, because {n} were waiting for each other in a \
-                 circle. The write stands, and what the closure returned was dropped",
+                 cycle. The write stands, and the computed value was dropped",
             ),
         }
     }
@@ -166,12 +167,70 @@ impl fmt::Display for RecursiveUpdate {
 impl Error for RecursiveUpdate {}
 
 /// The error of a fallible computation.
+///
+/// Its message contains that of the error within, and its `source` is that one's `source`, so that
+/// a report of the whole chain tells each once.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ComputeError<E> {
     /// It needs itself.
     Recursive(RecursiveUpdate),
     /// What the closure returned. The key is as it was.
     Closure(E),
+}
+
+impl<E> ComputeError<E> {
+    /// The closure's error, if that is what it failed with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::num::ParseIntError;
+    ///
+    /// let map = binlock::HashMap::<_, i32>::new();
+    /// let error = map.try_compute_if_absent("x", |text| text.parse()).unwrap_err();
+    /// let closure: Option<&ParseIntError> = error.closure();
+    /// assert!(closure.is_some());
+    /// ```
+    pub fn closure(&self) -> Option<&E> {
+        match self {
+            ComputeError::Recursive(_) => None,
+            ComputeError::Closure(error) => Some(error),
+        }
+    }
+
+    /// The closure's error, or one of its type that is made of the recursion: for closures that
+    /// fail with an `anyhow::Error` or a `Box<dyn Error>`, which are not themselves
+    /// [`Error`]s, so that `?` cannot convert a `ComputeError` of them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::error::Error;
+    ///
+    /// use binlock::{ComputeError, HashMap};
+    ///
+    /// fn port(map: &HashMap<String, u16>, name: &str) -> Result<u16, Box<dyn Error>> {
+    ///     let port = map.try_compute_if_absent(name.to_string(), |name| match &**name {
+    ///         "http" => Ok(80),
+    ///         other => Err(Box::<dyn Error>::from(format!("no service {other}"))),
+    ///     });
+    ///     Ok(*port.map_err(ComputeError::flatten)?)
+    /// }
+    ///
+    /// let map = HashMap::new();
+    /// assert_eq!(port(&map, "http")?, 80);
+    /// assert_eq!(port(&map, "httq").unwrap_err().to_string(), "no service httq");
+    /// # Ok::<(), Box<dyn Error>>(())
+    /// ```
+    pub fn flatten(self) -> E
+    where
+        E: From<RecursiveUpdate>,
+    {
+        match self {
+            ComputeError::Recursive(error) => error.into(),
+            ComputeError::Closure(error) => error,
+        }
+    }
 }
 
 impl<E> From<RecursiveUpdate> for ComputeError<E> {
@@ -201,8 +260,9 @@ impl<E: fmt::Display> fmt::Display for ComputeError<E> {
 impl<E: Error + 'static> Error for ComputeError<E> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            ComputeError::Recursive(error) => Some(error),
-            ComputeError::Closure(error) => Some(error),
+            // Nothing that is in the message as well.
+            ComputeError::Recursive(error) => error.source(),
+            ComputeError::Closure(error) => error.source(),
         }
     }
 }

@@ -19,10 +19,59 @@ use super::{
 ///
 /// Whatever is left out is not there: no limit, no expiry, no callback.
 ///
-/// Closures may use the cache that they belong to (by a clone, or better a [`Weak`] in an
-/// `Arc` around it, or the cache would never be dropped); no lock is held while they run.
+/// Closures may use the cache that they belong to, by a [`WeakReaderCache`] (with a clone of
+/// it, it would never be dropped); no lock is held while they run.
 ///
-/// [`Weak`]: std::sync::Weak
+/// # Examples
+///
+/// Files that are closed when fifty others are open, or when nobody has wanted them for a minute:
+///
+/// ```
+/// use std::{fs::File, path::PathBuf, time::Duration};
+///
+/// use binlock::{ReaderCache, readers::CloseCause};
+///
+/// let files = ReaderCache::builder()
+///     .max_open(50)
+///     .time_to_idle(Duration::from_secs(60))
+///     .on_close(|path: &PathBuf, file: File, cause: CloseCause| {
+///         println!("{} is closed: {cause:?}", path.display());
+///         drop(file);
+///     })
+///     .build()?;
+/// let file = files.get_or_open("Cargo.toml".into(), |path| File::open(path))?;
+/// assert!(file.metadata()?.is_file());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A loader that loads other readers:
+///
+/// ```
+/// use std::sync::{Arc, OnceLock};
+///
+/// use binlock::{
+///     ReaderCache,
+///     readers::{LoadError, WeakReaderCache},
+/// };
+///
+/// let known: Arc<OnceLock<WeakReaderCache<u32, String>>> = Arc::default();
+/// let own = Arc::clone(&known);
+/// let cache = ReaderCache::builder()
+///     .loader(move |level: &u32| {
+///         if *level == 0 {
+///             return Ok(String::from("root"));
+///         }
+///         let cache = own.get().and_then(WeakReaderCache::upgrade).ok_or("it is gone")?;
+///         let below = cache.get_or_load(&(level - 1))?;
+///         Ok::<_, LoadError>(format!("{}/{level}", *below))
+///     })
+///     .build()?;
+/// assert!(known.set(cache.downgrade()).is_ok());
+/// assert_eq!(*cache.get_or_load(&2)?, "root/1/2");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// [`WeakReaderCache`]: super::WeakReaderCache
 #[must_use]
 pub struct Builder<K, R, S = RandomState> {
     settings: Settings<K, R>,
@@ -45,7 +94,7 @@ impl<K, R> Builder<K, R> {
 }
 
 impl<K, R, S> Builder<K, R, S> {
-    /// At most so many readers are open: in the cache (in use or not), detached, and being
+    /// The most readers that may be open at once: in the cache (in use or not), detached, and being
     /// opened. When that is reached, an idle reader is closed before another one is opened;
     /// [`when_full`](Builder::when_full) says what happens if there is none.
     pub fn max_open(mut self, readers: usize) -> Self {
@@ -54,6 +103,23 @@ impl<K, R, S> Builder<K, R, S> {
     }
 
     /// What happens when `max_open` is reached and all readers are in use.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use binlock::{
+    ///     OpenError, ReaderCache,
+    ///     readers::{LoadError, WhenFull},
+    /// };
+    ///
+    /// let readers = ReaderCache::builder().max_open(1).when_full(WhenFull::Fail).build()?;
+    /// let open = |key: &u32| Ok::<_, LoadError>(*key);
+    /// let one = readers.get_or_open(1, open)?;
+    /// assert!(matches!(readers.get_or_open(2, open), Err(OpenError::Full)));
+    /// drop(one);
+    /// assert_eq!(*readers.get_or_open(2, open)?, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.settings.limits.when_full = when_full;
         self
@@ -62,14 +128,31 @@ impl<K, R, S> Builder<K, R, S> {
     /// The readers in the cache weigh so much at most, as the [`weigher`](Builder::weigher)
     /// says; more if they are all in use.
     ///
-    /// A reader that is heavier alone is opened, handed out, and not kept.
+    /// A reader that is heavier alone is opened, handed out, and not kept. Needs a `weigher`, be it
+    /// `|_, _| 1`, if weights are [set later](super::Handle::set_weight).
     pub fn max_weight(mut self, weight: u64) -> Self {
         self.settings.limits.max_weight = Some(weight);
         self
     }
 
     /// What a reader weighs when it has been opened: its bytes, say. See also
-    /// [`Handle::set_weight`](super::Handle::set_weight). Without one, each weighs 1.
+    /// [`Handle::set_weight`](super::Handle::set_weight). Without one, each weighs 1, and there can be
+    /// no `max_weight`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use binlock::ReaderCache;
+    /// let pages = ReaderCache::builder()
+    ///     .max_weight(10)
+    ///     .weigher(|_: &u32, page: &Vec<u8>| page.len() as u64)
+    ///     .build()?;
+    /// for page in 0..100 {
+    ///     pages.get_or_open(page, |_| Ok::<_, std::io::Error>(vec![0; 4]))?;
+    /// }
+    /// assert_eq!((pages.len(), pages.weight()), (2, 8));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn weigher(mut self, weigh: impl Fn(&K, &R) -> u64 + Send + Sync + 'static) -> Self {
         self.settings.weigher = Some(Box::new(weigh));
         self
@@ -77,7 +160,8 @@ impl<K, R, S> Builder<K, R, S> {
 
     /// What is done with a reader that is closed; without this, it is dropped.
     ///
-    /// Called exactly once for each reader that was opened, after it has been taken out of the
+    /// Called exactly once for each reader that was opened or inserted (but for a panic of a key: see
+    /// [`insert`](ReaderCache::insert)), after it has been taken out of the
     /// cache and its last handle has been dropped, at once, on the thread that did the one or
     /// the other. A panic in it is contained (and counted, see [`Stats`](super::Stats)).
     pub fn on_close(mut self, close: impl Fn(&K, R, CloseCause) + Send + Sync + 'static) -> Self {
@@ -85,7 +169,7 @@ impl<K, R, S> Builder<K, R, S> {
         self
     }
 
-    /// A reader is not found any more after so long a time since it was opened. (Caffeine's
+    /// A reader expires, so that it is not found any more, this long after it was opened. (Caffeine's
     /// `expireAfterWrite`.)
     ///
     /// Such a reader is closed when somebody wants it, when others are opened or inserted (within a
@@ -95,8 +179,7 @@ impl<K, R, S> Builder<K, R, S> {
         self
     }
 
-    /// A reader is not found any more after so long a time without a use and without a handle.
-    /// (Caffeine's `expireAfterAccess`.) Closed as with [`time_to_live`](Builder::time_to_live).
+    /// A reader expires after this long without a use and without a handle. (Caffeine's `expireAfterAccess`.) Closed as with [`time_to_live`](Builder::time_to_live).
     pub fn time_to_idle(mut self, time: Duration) -> Self {
         self.settings.expiry.to_idle = Some(time);
         self
@@ -120,7 +203,8 @@ impl<K, R, S> Builder<K, R, S> {
         self
     }
 
-    /// What opens readers for [`get_or_load`](ReaderCache::get_or_load).
+    /// What opens readers for [`get_or_load`](ReaderCache::get_or_load). Takes the place of an
+    /// [`async_loader`](Builder::async_loader).
     pub fn loader<E>(mut self, load: impl Fn(&K) -> Result<R, E> + Send + Sync + 'static) -> Self
     where
         E: Into<LoadError>,
@@ -134,6 +218,31 @@ impl<K, R, S> Builder<K, R, S> {
     ///
     /// `load` is called by each who does not find the reader, and the future of the one who opens it
     /// is polled; others' futures are dropped. So it should do nothing before it is polled.
+    ///
+    /// # Examples
+    ///
+    /// Readers that are opened anew, in tasks of tokio's, a minute after they were opened:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use binlock::ReaderCache;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let objects = ReaderCache::builder()
+    ///     .max_open(10)
+    ///     .async_loader(|name: &String| {
+    ///         let name = name.clone();
+    ///         async move { Ok::<_, std::io::Error>(format!("contents of {name}")) }
+    ///     })
+    ///     .refresh_after_write(Duration::from_secs(60))
+    ///     .spawn_with(|future| drop(tokio::spawn(future)))
+    ///     .build()?;
+    /// let object = objects.get_or_load_async(&"a".to_string()).await?;
+    /// assert_eq!(*object, "contents of a");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn async_loader<E, F, Fut>(mut self, load: F) -> Self
     where
         F: Fn(&K) -> Fut + Send + Sync + 'static,

@@ -6,6 +6,10 @@ use super::extra::Failure;
 use crate::RecursiveUpdate;
 
 /// Why there is no reader.
+///
+/// Its message contains that of the error within, and its `source` is that one's `source`, so that
+/// a report of the whole chain tells each once. It is an [`Error`] if `E` is one; what is not, as
+/// `anyhow::Error`, can be wrapped in a [`Loading`].
 #[non_exhaustive]
 pub enum OpenError<E> {
     /// Opening it failed, with this error. All who waited for the reader get the same one; it
@@ -89,8 +93,9 @@ impl<E: fmt::Display> fmt::Display for OpenError<E> {
 impl<E: Error + 'static> Error for OpenError<E> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            OpenError::Failed(error) => Some(&**error),
-            OpenError::Recursive(error) => Some(error),
+            // Nothing that is in the message as well.
+            OpenError::Failed(error) => error.source(),
+            OpenError::Recursive(error) => error.source(),
             _ => None,
         }
     }
@@ -167,8 +172,41 @@ impl Error for ConfigError {}
 /// Any error of a loader.
 pub type LoadError = Box<dyn Error + Send + Sync>;
 
-/// The error of a loader as it is shared: boxed errors are no errors themselves.
+/// The error of a loader as it is shared: boxed errors are no [`Error`]s themselves.
+///
+/// # Examples
+///
+/// ```
+/// use std::error::Error;
+///
+/// use binlock::{Handle, ReaderCache, readers::Loading};
+///
+/// // Such as what fails with an `anyhow::Error`.
+/// fn parse(text: &str) -> Result<i32, Box<dyn Error + Send + Sync>> {
+///     Ok(text.parse()?)
+/// }
+///
+/// fn get(cache: &ReaderCache<&str, i32>) -> Result<Handle<&'static str, i32>, Box<dyn Error>> {
+///     Ok(cache.get_or_open("x", |text| parse(text).map_err(Loading::new))?)
+/// }
+///
+/// let error = get(&ReaderCache::builder().build()?).unwrap_err();
+/// assert!(error.to_string().contains("invalid digit"));
+/// # Ok::<(), Box<dyn Error>>(())
+/// ```
 pub struct Loading(pub(super) LoadError);
+
+impl Loading {
+    /// Wraps an error, also one that is not an [`Error`] itself.
+    pub fn new(error: impl Into<LoadError>) -> Loading {
+        Loading(error.into())
+    }
+
+    /// The error as it was.
+    pub fn into_inner(self) -> LoadError {
+        self.0
+    }
+}
 
 impl fmt::Debug for Loading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

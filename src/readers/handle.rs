@@ -1,6 +1,13 @@
 //! Handles: what keeps a reader open.
 
-use std::{fmt, marker::PhantomData, mem, ops::Deref, ptr::NonNull};
+use std::{
+    fmt,
+    marker::PhantomData,
+    mem,
+    ops::Deref,
+    panic::{RefUnwindSafe, UnwindSafe},
+    ptr::NonNull,
+};
 
 use super::{entry::Entry, inner::Inner, state::TIMED};
 
@@ -37,6 +44,10 @@ unsafe impl<K: Send + Sync, R: Send + Sync> Send for Handle<K, R> {}
 // SAFETY: the same.
 unsafe impl<K: Send + Sync, R: Send + Sync> Sync for Handle<K, R> {}
 
+// A reference to both, as an `Arc` is: what is counted in the entry is never seen half-changed.
+impl<K: RefUnwindSafe, R: RefUnwindSafe> UnwindSafe for Handle<K, R> {}
+impl<K: RefUnwindSafe, R: RefUnwindSafe> RefUnwindSafe for Handle<K, R> {}
+
 impl<K, R> Handle<K, R> {
     /// # Safety
     ///
@@ -72,8 +83,8 @@ impl<K, R> Handle<K, R> {
     /// Sets the reader's weight, which is known only now: an index has been loaded, say.
     ///
     /// The cache's weight changes by the difference. If that makes it too heavy, other readers
-    /// are evicted before this returns (but for calls from within 64 evictions of this cache, one in the
-    /// `on_close` of another: these go on then); if this one alone is heavier than
+    /// are evicted before this returns (where evictions of this cache are nested 64 deep, each in the
+    /// `on_close` of the one before, the innermost of those does the rest); if this one alone is heavier than
     /// [`max_weight`](super::Builder::max_weight), it is taken out of the cache itself. Has no
     /// effect on a reader that is out of the cache.
     ///

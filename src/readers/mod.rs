@@ -10,6 +10,7 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     hash::{BuildHasher, Hash},
+    panic::{RefUnwindSafe, UnwindSafe},
     pin::pin,
     sync::Arc,
     task::Poll,
@@ -37,6 +38,7 @@ mod policy;
 mod state;
 mod stats;
 mod waiting;
+mod weak;
 
 pub use self::{
     asynchronous::BoxFuture,
@@ -48,6 +50,7 @@ pub use self::{
     limits::WhenFull,
     loading::Job,
     stats::Stats,
+    weak::WeakReaderCache,
 };
 use self::{
     extra::Failure,
@@ -128,13 +131,20 @@ impl<K, R, S> ReaderCache<K, R, S> {
         ReaderCache { inner, owner }
     }
 
-    /// How many readers can be found: those in the cache, and those that are being opened.
-    /// Exact when nothing is being opened or removed.
+    /// A reference that does not keep the cache, for closures that belong to it: see
+    /// [`Builder`].
+    pub fn downgrade(&self) -> WeakReaderCache<K, R, S> {
+        WeakReaderCache::new(&self.owner)
+    }
+
+    /// The number of entries: readers that are open, also those that have expired and not been
+    /// closed yet, and readers that are being opened. Exact when nothing is being opened or removed.
+    /// What is open at the moment, [`stats`](ReaderCache::stats) say.
     pub fn len(&self) -> usize {
         self.inner.map.len()
     }
 
-    /// Whether there are none.
+    /// Whether [`len`](ReaderCache::len) is zero.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -179,8 +189,8 @@ impl<K, R, S> ReaderCache<K, R, S> {
         self.inner.stats()
     }
 
-    /// Shuts the cache down: refuses to open readers from now on, fails who waits for a place,
-    /// closes what is idle, and waits for the handles to the rest to be dropped, but no longer
+    /// Shuts the cache down: refuses to open readers from now on, has callers that wait for a place
+    /// fail, closes what is idle, and waits for the handles to the rest to be dropped, but no longer
     /// than this. What is still in use is reported, and closed with its last handle.
     ///
     /// All clones of the cache are closed by this. If the calling thread has handles itself, it
@@ -436,6 +446,11 @@ impl<K, R, S> Clone for ReaderCache<K, R, S> {
         ReaderCache { inner: Arc::clone(&self.inner), owner: Arc::clone(&self.owner) }
     }
 }
+
+// A panic in user code leaves a cache as it is documented there, so there is nothing broken to be seen
+// after it is caught.
+impl<K: RefUnwindSafe, R: RefUnwindSafe, S: RefUnwindSafe> UnwindSafe for ReaderCache<K, R, S> {}
+impl<K: RefUnwindSafe, R: RefUnwindSafe, S: RefUnwindSafe> RefUnwindSafe for ReaderCache<K, R, S> {}
 
 impl<K, R, S> fmt::Debug for ReaderCache<K, R, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

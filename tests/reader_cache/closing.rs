@@ -9,13 +9,46 @@ use std::{
     thread,
 };
 
-use binlock::{HashMap, ReaderCache, readers::CloseCause};
+use binlock::{
+    HashMap, ReaderCache,
+    readers::{CloseCause, OpenError},
+};
 
 use crate::{
     A, B, D,
     common::{Gate, together, within},
     shelf::{Book, Shelf, closing, seconds, throw, throws},
 };
+
+#[test]
+fn a_weak_reference_finds_the_cache_and_does_not_keep_it() {
+    within(20, || {
+        let shelf = Shelf::with_room(10);
+        let weak = shelf.cache.downgrade();
+        shelf.open_idle([A]);
+        let upgraded = weak.clone().upgrade().unwrap();
+        assert!(upgraded.contains_key(&A));
+        let (book, cache) = (Arc::clone(&shelf.book), shelf.cache.clone());
+        drop(shelf);
+        drop(cache);
+        assert_eq!(book.closed(), 0, "the upgraded one is left");
+        drop(upgraded);
+        assert_eq!(book.closed(), 1);
+        assert!(weak.upgrade().is_none());
+    });
+}
+
+#[test]
+fn a_cache_that_is_closed_is_found_by_a_weak_reference_and_opens_nothing() {
+    let shelf = Shelf::with_room(10);
+    let weak = shelf.cache.downgrade();
+    shelf.close(seconds(0));
+    let cache = weak.upgrade().unwrap();
+    assert!(matches!(
+        cache.get_or_open(A, |_| -> Result<_, ()> { unreachable!("it is closed") }),
+        Err(OpenError::Closed)
+    ));
+}
 
 #[test]
 fn a_reader_is_closed_by_the_thread_that_drops_its_last_handle_before_the_drop_returns() {

@@ -16,7 +16,7 @@ use std::{
 
 use binlock::{
     ReaderCache,
-    readers::{Builder, CloseCause, OpenError},
+    readers::{Builder, CloseCause, OpenError, WeakReaderCache},
 };
 
 use crate::{
@@ -206,28 +206,19 @@ pub fn timed<R>(f: impl FnOnce() -> R) -> (R, Duration) {
     (result, start.elapsed())
 }
 
-/// A cache that its own callbacks know, until this is dropped: otherwise they would keep it for
-/// ever.
+/// A cache that its own callbacks know.
 #[derive(Default)]
-pub struct Known(Arc<Mutex<Option<Cache>>>);
+pub struct Known(Arc<Mutex<Option<WeakReaderCache<u64, Reader, Hashers>>>>);
 
 impl Known {
     /// What callbacks have: the cache, unless it is at its end.
     pub fn cache(&self) -> impl Fn() -> Option<Cache> + Clone + Send + Sync + 'static {
         let known = Arc::clone(&self.0);
-        move || lock(&known).clone()
+        move || lock(&known).as_ref().and_then(WeakReaderCache::upgrade)
     }
 
     pub fn set(&self, cache: &Cache) {
-        *lock(&self.0) = Some(cache.clone());
-    }
-}
-
-impl Drop for Known {
-    fn drop(&mut self) {
-        let cache = lock(&self.0).take();
-        // Not under the lock: this may call back.
-        drop(cache);
+        *lock(&self.0) = Some(cache.downgrade());
     }
 }
 
