@@ -49,7 +49,7 @@ pub(crate) fn repin(guard: &mut Guard) {
     unpinned(guard, || ());
 }
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(binlock_loom, binlock_shuttle)))]
 mod real {
     use std::sync::{
         Arc, OnceLock,
@@ -145,7 +145,7 @@ mod real {
     }
 }
 
-#[cfg(any(loom, shuttle))]
+#[cfg(any(binlock_loom, binlock_shuttle))]
 mod model {
     //! A model of epochs for loom and shuttle: what is deferred runs as soon as nobody is pinned any
     //! more who was pinned when it was deferred.
@@ -161,20 +161,20 @@ mod model {
         sync::{Arc, Mutex},
     };
 
-    #[cfg(loom)]
+    #[cfg(binlock_loom)]
     use loom::{
         MAX_THREADS,
         sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence},
     };
     // Without points at which shuttle could run another thread, of which there is one for each
     // pin: so many that are never different from each other would hide those that are.
-    #[cfg(shuttle)]
+    #[cfg(binlock_shuttle)]
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
     use crate::sync::thread_number;
 
     /// More than any scenario has.
-    #[cfg(shuttle)]
+    #[cfg(binlock_shuttle)]
     const MAX_THREADS: usize = 32;
 
     /// What is deferred runs when the last pin that it waits for lets go of it.
@@ -203,7 +203,7 @@ mod model {
         std::array::from_fn(|_| Pin { pinned: AtomicUsize::new(0), state: Mutex::default() })
     }
 
-    #[cfg(loom)]
+    #[cfg(binlock_loom)]
     fn pins() -> &'static Pins {
         loom::lazy_static! {
             static ref PINS: Pins = unpinned_threads();
@@ -212,7 +212,7 @@ mod model {
     }
 
     /// Those of one thread of the system's, as other ones run other tests.
-    #[cfg(shuttle)]
+    #[cfg(binlock_shuttle)]
     fn pins() -> &'static Pins {
         thread_local! {
             static PINS: &'static Pins = Box::leak(Box::new(unpinned_threads()));
@@ -227,7 +227,7 @@ mod model {
 
         /// What was written last, and with it what its thread has done before.
         fn is_pinned(&self) -> bool {
-            #[cfg(loom)]
+            #[cfg(binlock_loom)]
             if crate::sync::others() != crate::sync::Others::There {
                 // It is written by read-modify-writes alone, so what was stored last is the newest.
                 // SAFETY: nobody stores meanwhile. Loom checks it.
@@ -242,7 +242,7 @@ mod model {
 
         fn begin(&self) {
             if self.depth() == 0 {
-                #[cfg(shuttle)]
+                #[cfg(binlock_shuttle)]
                 crate::sync::scheduling_point();
                 self.pinned.swap(1, Ordering::Relaxed);
                 fence_if_others();
@@ -266,7 +266,7 @@ mod model {
     fn fence_if_others() {
         // Loom takes its time for fences, and threads that are spawned later or have been joined are
         // in order with this one anyhow.
-        #[cfg(loom)]
+        #[cfg(binlock_loom)]
         if crate::sync::others() != crate::sync::Others::There {
             return;
         }
@@ -324,7 +324,7 @@ mod model {
     }
 }
 
-#[cfg(any(loom, shuttle))]
+#[cfg(any(binlock_loom, binlock_shuttle))]
 pub(crate) use model::*;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(binlock_loom, binlock_shuttle)))]
 pub(crate) use real::*;

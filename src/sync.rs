@@ -1,40 +1,41 @@
-//! The one door to atomics, locks and yielding: std's, or loom's under `--cfg loom`, or shuttle's
-//! under `--cfg shuttle`.
+//! The one door to atomics, locks and yielding: std's, or loom's under `--cfg binlock_loom`, or
+//! shuttle's under `--cfg binlock_shuttle`. (Not `--cfg loom`: that is for users who test their own
+//! code by loom, with this crate as it is.)
 //!
 //! Everything concurrent in this crate imports from here, so that the models in
 //! `loom-tests` and the scenarios in `shuttle-tests` run the very code that users run.
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(binlock_loom, binlock_shuttle)))]
 pub(crate) use std::sync::{
     Arc, Condvar, Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicIsize, AtomicPtr, AtomicU64, AtomicUsize, Ordering},
 };
 
-#[cfg(loom)]
+#[cfg(binlock_loom)]
 pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard, atomic::Ordering};
 
-#[cfg(loom)]
+#[cfg(binlock_loom)]
 pub(crate) use self::watched::{
     AtomicBool, AtomicIsize, AtomicPtr, AtomicU64, AtomicUsize, others,
 };
-#[cfg(loom)]
+#[cfg(binlock_loom)]
 pub use self::watched::{Others, set_others};
 
-#[cfg(shuttle)]
+#[cfg(binlock_shuttle)]
 pub(crate) use std::sync::{Arc, atomic::Ordering};
 
-#[cfg(shuttle)]
+#[cfg(binlock_shuttle)]
 pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard};
 
-#[cfg(shuttle)]
+#[cfg(binlock_shuttle)]
 pub(crate) use self::scheduled::{
     AtomicBool, AtomicIsize, AtomicPtr, AtomicU64, AtomicUsize, scheduling_point,
 };
 
 /// The allocator, which under loom notices what is leaked or freed twice.
-#[cfg(not(loom))]
+#[cfg(not(binlock_loom))]
 pub(crate) use std::alloc;
-#[cfg(loom)]
+#[cfg(binlock_loom)]
 pub(crate) mod alloc {
     pub(crate) use std::alloc::handle_alloc_error;
 
@@ -43,7 +44,7 @@ pub(crate) mod alloc {
 
 /// Loom's number for this thread. (Loom's threads share one of the system's, and say which
 /// they are in their id's `Debug` alone.)
-#[cfg(loom)]
+#[cfg(binlock_loom)]
 pub(crate) fn thread_number() -> usize {
     loom::thread_local! {
         static NUMBER: usize = format!("{:?}", loom::thread::current().id())
@@ -55,7 +56,7 @@ pub(crate) fn thread_number() -> usize {
 }
 
 /// Shuttle's number for this thread. (Its threads share one of the system's.)
-#[cfg(shuttle)]
+#[cfg(binlock_shuttle)]
 pub(crate) fn thread_number() -> usize {
     shuttle::current::me().into()
 }
@@ -64,11 +65,11 @@ pub(crate) fn thread_number() -> usize {
 /// `const` constructors.
 macro_rules! const_unless_loom {
     ($(#[$meta:meta])* $vis:vis const fn $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty $body:block) => {
-        #[cfg(not(loom))]
+        #[cfg(not(binlock_loom))]
         $(#[$meta])*
         $vis const fn $name($($arg: $ty),*) -> $ret $body
 
-        #[cfg(loom)]
+        #[cfg(binlock_loom)]
         $(#[$meta])*
         $vis fn $name($($arg: $ty),*) -> $ret $body
     };
@@ -83,9 +84,9 @@ pub(crate) use const_unless_loom;
 /// writes can come behind another thread's store (see `watched::AtomicBool::swap`).
 macro_rules! load_to_exchange {
     ($atomic:expr) => {{
-        #[cfg(not(loom))]
+        #[cfg(not(binlock_loom))]
         let value = $atomic.load($crate::sync::Ordering::Relaxed);
-        #[cfg(loom)]
+        #[cfg(binlock_loom)]
         let value = {
             // Neither a count nor a header of any model.
             const NEVER: i16 = 0x5eed;
@@ -113,7 +114,7 @@ pub(crate) struct Backoff {
     step: u32,
 }
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(binlock_loom, binlock_shuttle)))]
 impl Backoff {
     /// Rounds of spinning; round `n` lasts `2^n` pause instructions.
     const SPINS: u32 = 6;
@@ -143,7 +144,7 @@ impl Backoff {
     }
 }
 
-#[cfg(loom)]
+#[cfg(binlock_loom)]
 impl Backoff {
     pub(crate) fn new() -> Self {
         Backoff { step: 0 }
@@ -160,7 +161,7 @@ impl Backoff {
     }
 }
 
-#[cfg(shuttle)]
+#[cfg(binlock_shuttle)]
 impl Backoff {
     pub(crate) fn new() -> Self {
         Backoff { step: 0 }
@@ -173,7 +174,7 @@ impl Backoff {
     }
 }
 
-#[cfg(shuttle)]
+#[cfg(binlock_shuttle)]
 mod scheduled {
     //! Std's atomics, with a point before each access at which shuttle may run another thread.
     //!
@@ -240,7 +241,7 @@ mod scheduled {
     }
 }
 
-#[cfg(loom)]
+#[cfg(binlock_loom)]
 mod watched {
     //! Loom's atomics, in a shape in which loom finds all interleavings of them.
     //!

@@ -1,6 +1,6 @@
 //! What the models share: maps whose keys lie where a model wants them, and entries that
 //! notice when they are used before they are there or after they are gone.
-#![cfg(loom)]
+#![cfg(binlock_loom)]
 // Loom's threads are one thread, and its cells are not `Sync`; the models share maps of them
 // all the same.
 #![allow(clippy::arc_with_non_send_sync)]

@@ -1,5 +1,5 @@
 //! A claim on a key, against whatever may happen to the key or to its bin meanwhile.
-#![cfg(loom)]
+#![cfg(binlock_loom)]
 
 use std::{collections::BTreeMap, future::pending, pin::Pin, sync::Arc};
 

@@ -1,7 +1,7 @@
 //! Insertions where there is more to look at than an empty slot: a key with the same tag, an
 //! overflow block, or both. They look once, lock the bin from the header that they have seen, and
 //! compare what can have changed without it.
-#![cfg(loom)]
+#![cfg(binlock_loom)]
 
 use std::sync::Arc;
 

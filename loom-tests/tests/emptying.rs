@@ -1,5 +1,5 @@
 //! Overflow blocks that are empty again: look-ups do not go there, until something is put there.
-#![cfg(loom)]
+#![cfg(binlock_loom)]
 
 use std::sync::Arc;
 

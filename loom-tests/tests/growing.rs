@@ -1,5 +1,5 @@
 //! Growth: the entries of a table with two bins move to one with four.
-#![cfg(loom)]
+#![cfg(binlock_loom)]
 
 use std::sync::Arc;
 

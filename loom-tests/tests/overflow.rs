@@ -1,5 +1,5 @@
 //! Full bins: an insertion moves the last slot's entry to an overflow block.
-#![cfg(loom)]
+#![cfg(binlock_loom)]
 
 use std::sync::Arc;
 

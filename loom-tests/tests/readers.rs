@@ -1,7 +1,7 @@
 //! A reader is found open or not at all, is closed when nobody holds it, and once. (That every
 //! reader is closed, and every key dropped, loom checks in every model, by what is leaked; that
 //! nobody reads what has been closed, it checks by the cells that they are made of.)
-#![cfg(loom)]
+#![cfg(binlock_loom)]
 #![allow(clippy::arc_with_non_send_sync)]
 
 use std::convert::Infallible;

@@ -1,5 +1,5 @@
 //! Look-ups in a bin that is being written to.
-#![cfg(loom)]
+#![cfg(binlock_loom)]
 
 use binlock_loom_tests::{Name, Op::*, linearizable, map_with, model, spawn};
 

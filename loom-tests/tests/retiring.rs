@@ -1,6 +1,6 @@
 //! What is taken out of a map is dropped when nobody can hold it any more, once. (That all
 //! is dropped in the end, loom checks in every model.)
-#![cfg(loom)]
+#![cfg(binlock_loom)]
 
 use std::sync::Arc;
 

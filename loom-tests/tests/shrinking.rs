@@ -1,5 +1,5 @@
 //! Shrinking: the entries of a table with four bins move to one with two.
-#![cfg(loom)]
+#![cfg(binlock_loom)]
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Threads that meet where each keeps its share of the count and of the garbage: there are
 //! as many shares from then on as there is use for.
-#![cfg(loom)]
+#![cfg(binlock_loom)]
 
 use binlock_loom_tests::{Name, Op::*, linearizable, linearizable_within, map_with, model, spawn};
 

@@ -1,6 +1,6 @@
 //! Who waits for a claim is woken, and nobody waits for himself: threads and futures, in
 //! circles and out of them.
-#![cfg(loom)]
+#![cfg(binlock_loom)]
 
 use std::{
     future::{pending, poll_fn},

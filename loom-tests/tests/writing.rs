@@ -1,5 +1,5 @@
 //! Two writers in one bin.
-#![cfg(loom)]
+#![cfg(binlock_loom)]
 
 use binlock_loom_tests::{Name, Op::*, linearizable, linearizable_within, map_with};
 

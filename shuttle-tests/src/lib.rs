@@ -9,7 +9,7 @@
 //! Every access to an atomic counts as sequentially consistent here, whatever the code says:
 //! orderings that are too weak are for loom to find. In exchange tables and bins are those that
 //! users have, but for a shorter stride and smaller batches of garbage, so that threads meet there.
-#![cfg(shuttle)]
+#![cfg(binlock_shuttle)]
 
 use std::{
     env,

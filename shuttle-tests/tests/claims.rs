@@ -1,5 +1,5 @@
 //! Claims, those who wait for them, and circles, with eight threads at work.
-#![cfg(shuttle)]
+#![cfg(binlock_shuttle)]
 
 use std::sync::{
     Arc,

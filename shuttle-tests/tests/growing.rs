@@ -1,5 +1,5 @@
 //! Growth and shrinking through several sizes of the table, with eight threads at work.
-#![cfg(shuttle)]
+#![cfg(binlock_shuttle)]
 
 use binlock_linearizability::Hashing;
 use binlock_shuttle_tests::{HASHINGS, THREADS, Tracked, Value, explore, explore_times, together};

@@ -1,6 +1,6 @@
 //! The scenarios of `binlock-linearizability`, in schedules that can be had again: all
 //! operations, up to eight threads, growth and shrinking, and a checker of what came of it.
-#![cfg(shuttle)]
+#![cfg(binlock_shuttle)]
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
 //! The reader cache, with eight threads and room for two readers.
-#![cfg(shuttle)]
+#![cfg(binlock_shuttle)]
 
 use std::{
     convert::Infallible,

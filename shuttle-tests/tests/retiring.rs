@@ -1,5 +1,5 @@
 //! What somebody can see is not dropped, whatever eight threads remove, replace and free.
-#![cfg(shuttle)]
+#![cfg(binlock_shuttle)]
 
 use binlock_shuttle_tests::{HASHINGS, THREADS, Tracked, Value, explore, together};
 use shuttle::thread::yield_now;

@@ -60,9 +60,9 @@ pub(super) struct Thread {
     children: Mutex<Map<Arc<Computation>>>,
 }
 
-#[cfg(not(loom))]
+#[cfg(not(binlock_loom))]
 const FIRST: usize = 8;
-#[cfg(loom)]
+#[cfg(binlock_loom)]
 const FIRST: usize = 2;
 /// Enough for more nested computations than there is memory.
 const BUCKETS: usize = 48;

@@ -243,17 +243,17 @@ impl Local {
 impl Drop for Local {
     fn drop(&mut self) {
         // Loom ends its statics before the locals of its threads, so there they stay registered.
-        if !cfg!(loom) {
+        if !cfg!(binlock_loom) {
             waits::unregister(&self.thread);
         }
-        #[cfg(not(any(loom, shuttle)))]
+        #[cfg(not(any(binlock_loom, binlock_shuttle)))]
         if std::ptr::eq(LATE.get(), self) {
             LATE.set(std::ptr::null());
         }
     }
 }
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(binlock_loom, binlock_shuttle)))]
 thread_local! {
     static LOCAL: Mine = Mine(Rc::new(Local::new()));
     /// What stands in for that when it has been destroyed, as long as somebody uses it: the
@@ -262,10 +262,10 @@ thread_local! {
     static LATE: Cell<*const Local> = const { Cell::new(std::ptr::null()) };
 }
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(binlock_loom, binlock_shuttle)))]
 struct Mine(Rc<Local>);
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(binlock_loom, binlock_shuttle)))]
 impl Drop for Mine {
     fn drop(&mut self) {
         // Claims are left, in other thread-locals.
@@ -275,7 +275,7 @@ impl Drop for Mine {
     }
 }
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(binlock_loom, binlock_shuttle)))]
 impl Local {
     #[inline]
     pub(super) fn mine() -> Rc<Local> {
@@ -299,17 +299,17 @@ impl Local {
     }
 }
 
-#[cfg(loom)]
+#[cfg(binlock_loom)]
 loom::thread_local! {
     static LOCAL: Rc<Local> = Rc::new(Local::new());
 }
 
-#[cfg(shuttle)]
+#[cfg(binlock_shuttle)]
 shuttle::thread_local! {
     static LOCAL: Rc<Local> = Rc::new(Local::new());
 }
 
-#[cfg(any(loom, shuttle))]
+#[cfg(any(binlock_loom, binlock_shuttle))]
 impl Local {
     pub(super) fn mine() -> Rc<Local> {
         LOCAL.with(Rc::clone)

@@ -70,7 +70,7 @@ pub(super) struct Bin {
 }
 
 // One cache line, and room for the table's size in the low bits of a bin's address.
-#[cfg(not(loom))]
+#[cfg(not(binlock_loom))]
 const _: () = assert!(size_of::<Bin>() == 64 && align_of::<Bin>() == 64);
 
 impl Bin {
@@ -248,7 +248,7 @@ impl Bin {
     }
 }
 
-#[cfg(loom)]
+#[cfg(binlock_loom)]
 impl Bin {
     /// Makes a bin vacant that is the caller's alone.
     pub(super) fn vacate_all(&mut self) {
@@ -260,7 +260,7 @@ impl Bin {
 }
 
 /// Lets loom check that nobody uses a bin any more that is freed.
-#[cfg(loom)]
+#[cfg(binlock_loom)]
 impl Drop for Bin {
     fn drop(&mut self) {
         if !std::thread::panicking() {

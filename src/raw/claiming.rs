@@ -414,5 +414,5 @@ impl<K, V> RawMap<K, V> {
 
 /// So many rounds of waiting come before a thread goes to sleep.
 fn patience() -> usize {
-    if cfg!(loom) { 0 } else { 10 }
+    if cfg!(binlock_loom) { 0 } else { 10 }
 }

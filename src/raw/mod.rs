@@ -19,7 +19,7 @@ mod exclusive;
 mod hash;
 mod many;
 mod node;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(binlock_loom, binlock_shuttle)))]
 mod numbers;
 mod open;
 mod panicked;

@@ -10,12 +10,12 @@ use super::{retire::Retired, word::Word};
 
 /// So many pieces make a batch that is sealed. Handing a batch to the epochs costs
 /// about as much as ten replacements; garbage lives for two or three more batches.
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(binlock_loom, binlock_shuttle)))]
 const BATCH: usize = 128;
-#[cfg(shuttle)]
+#[cfg(binlock_shuttle)]
 const BATCH: usize = 4;
 /// (With `--cfg binlock_pairs` pieces stay behind in models, too, for others to find.)
-#[cfg(loom)]
+#[cfg(binlock_loom)]
 const BATCH: usize = if cfg!(binlock_pairs) { 2 } else { 1 };
 
 /// The part of a stripe that has to be opened.
@@ -108,7 +108,7 @@ impl Open {
     }
 }
 
-#[cfg(all(test, not(any(loom, shuttle))))]
+#[cfg(all(test, not(any(binlock_loom, binlock_shuttle))))]
 mod tests {
     use std::{cell::Cell, ptr};
 

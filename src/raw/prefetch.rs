@@ -25,7 +25,8 @@ pub(super) fn prefetch<T>(address: *const T) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_T0>(address.cast());
     }
-    #[cfg(target_arch = "aarch64")]
+    // (Miri has no assembler.)
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
     // SAFETY: a hint; any address will do, and nothing else is touched.
     unsafe {
         std::arch::asm!(
@@ -34,6 +35,6 @@ pub(super) fn prefetch<T>(address: *const T) {
             options(nostack, readonly, preserves_flags),
         );
     }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    #[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", not(miri)))))]
     let _ = address;
 }

@@ -62,7 +62,7 @@ const OTHERS_ONCE_IN: u32 = 8;
 /// processors have a million nodes waiting, and write to memory that no cache knows any more.
 /// With this they come round in less than a millisecond. With 8 batches instead of 4, inserting and
 /// removing took 16 or 64 threads a tenth longer; with 3 also two threads, who yielded in vain.
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(binlock_loom, binlock_shuttle)))]
 const PATIENCE: usize = 4;
 
 /// The memory of larger nodes goes back to the allocator at once.
@@ -250,11 +250,11 @@ impl Garbage {
         });
         // Not for each that comes then: an operation that retires very much (`clear`) does so under
         // one pin, for which all have to wait, however often it yields.
-        #[cfg(not(any(loom, shuttle)))]
+        #[cfg(not(any(binlock_loom, binlock_shuttle)))]
         if waiting > PATIENCE && waiting % PATIENCE == 1 {
             std::thread::yield_now();
         }
-        #[cfg(any(loom, shuttle))]
+        #[cfg(any(binlock_loom, binlock_shuttle))]
         let _ = waiting;
     }
 
@@ -431,7 +431,7 @@ impl Freeing {
 
     fn is_turn_of_others(&self) -> bool {
         // Models are not that long.
-        cfg!(any(loom, shuttle)) || self.0 % OTHERS_ONCE_IN == OTHERS_ONCE_IN - 1
+        cfg!(any(binlock_loom, binlock_shuttle)) || self.0 % OTHERS_ONCE_IN == OTHERS_ONCE_IN - 1
     }
 }
 
@@ -441,18 +441,18 @@ impl Drop for Freeing {
     }
 }
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(binlock_loom, binlock_shuttle)))]
 thread_local! {
     // Without a destructor, so that it works in other thread-locals' destructors.
     static FREEING: Cell<(bool, u32)> = const { Cell::new((false, 0)) };
 }
 
-#[cfg(loom)]
+#[cfg(binlock_loom)]
 loom::thread_local! {
     static FREEING: Cell<(bool, u32)> = Cell::new((false, 0));
 }
 
-#[cfg(shuttle)]
+#[cfg(binlock_shuttle)]
 shuttle::thread_local! {
     static FREEING: Cell<(bool, u32)> = Cell::new((false, 0));
 }

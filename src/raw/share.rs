@@ -2,7 +2,7 @@
 //!
 //! See `stripe` for who may, and why.
 
-#[cfg(not(loom))]
+#[cfg(not(binlock_loom))]
 use std::cell::UnsafeCell;
 use std::{
     cell::Cell,
@@ -107,13 +107,13 @@ impl<'g> Mine<'g, Stripe> {
 impl Biased<'_> {
     #[inline(always)]
     fn open<R>(self, f: impl FnOnce(&mut Open) -> R) -> R {
-        #[cfg(not(loom))]
+        #[cfg(not(binlock_loom))]
         // SAFETY: whoever else wants to open it waits for the epochs (see `stripe`), and the thread
         // itself does not come here again from `f`.
         unsafe {
             f(&mut *self.stripe.cell().get())
         }
-        #[cfg(loom)]
+        #[cfg(binlock_loom)]
         // SAFETY: as above; loom checks it.
         self.stripe.cell().with_mut(|open| unsafe { f(&mut *open) })
     }
@@ -182,10 +182,10 @@ impl Share for Shared<'_> {
 /// The right to a stripe's open part by its lock.
 pub(super) struct OpenLock<'a> {
     stripe: &'a Stripe,
-    #[cfg(not(loom))]
+    #[cfg(not(binlock_loom))]
     open: &'a UnsafeCell<Open>,
     /// Tells loom how long the cell is borrowed.
-    #[cfg(loom)]
+    #[cfg(binlock_loom)]
     open: Option<loom::cell::MutPtr<Open>>,
     /// `&OpenLock` gives `&Open`, which is for one thread.
     not_sync: PhantomData<Cell<()>>,
@@ -198,9 +198,9 @@ impl<'a> OpenLock<'a> {
     pub(super) fn new(stripe: &'a Stripe) -> OpenLock<'a> {
         OpenLock {
             stripe,
-            #[cfg(not(loom))]
+            #[cfg(not(binlock_loom))]
             open: stripe.cell(),
-            #[cfg(loom)]
+            #[cfg(binlock_loom)]
             open: Some(stripe.cell().get_mut()),
             not_sync: PhantomData,
         }
@@ -212,12 +212,12 @@ impl Deref for OpenLock<'_> {
 
     #[inline]
     fn deref(&self) -> &Open {
-        #[cfg(not(loom))]
+        #[cfg(not(binlock_loom))]
         // SAFETY: whoever has the stripe open has the cell alone until it is unlocked.
         unsafe {
             &*self.open.get()
         }
-        #[cfg(loom)]
+        #[cfg(binlock_loom)]
         // SAFETY: as above; loom checks it.
         unsafe {
             self.open.as_ref().unwrap().deref()
@@ -228,12 +228,12 @@ impl Deref for OpenLock<'_> {
 impl DerefMut for OpenLock<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut Open {
-        #[cfg(not(loom))]
+        #[cfg(not(binlock_loom))]
         // SAFETY: as in `deref`, and `self` is borrowed exclusively.
         unsafe {
             &mut *self.open.get()
         }
-        #[cfg(loom)]
+        #[cfg(binlock_loom)]
         // SAFETY: as above; loom checks it.
         unsafe {
             self.open.as_ref().unwrap().deref()
@@ -244,7 +244,7 @@ impl DerefMut for OpenLock<'_> {
 impl Drop for OpenLock<'_> {
     #[inline]
     fn drop(&mut self) {
-        #[cfg(loom)]
+        #[cfg(binlock_loom)]
         drop(self.open.take());
         self.stripe.unlock();
     }

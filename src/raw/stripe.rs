@@ -22,15 +22,15 @@
 //! (It is the argument by which a reader may use what it has found: the permission to go without
 //! a lock is what is retired.)
 
-#[cfg(not(loom))]
+#[cfg(not(binlock_loom))]
 use std::cell::UnsafeCell;
 use std::{collections::LinkedList, sync::TryLockError};
 
-#[cfg(loom)]
+#[cfg(binlock_loom)]
 use loom::cell::UnsafeCell;
 
 use super::{open::Open, retire::Sealed, share::OpenLock, striped::Make};
-#[cfg(not(loom))]
+#[cfg(not(binlock_loom))]
 use crate::sync::AtomicPtr;
 use crate::sync::{
     Arc, AtomicBool, AtomicIsize, AtomicUsize, Mutex, MutexGuard, Ordering, const_unless_loom,
@@ -39,15 +39,15 @@ use crate::sync::{
 
 /// With `--cfg binlock_no_spare` nothing is kept, so that sanitizers see every node being
 /// freed.
-pub(super) const KEEPS_SPARE: bool = cfg!(not(any(loom, binlock_no_spare)));
+pub(super) const KEEPS_SPARE: bool = cfg!(not(any(binlock_loom, binlock_no_spare)));
 
 /// What stripes have instead of a count of batches that may be freed before they seal any. (A null
 /// pointer would be one comparison more for every write.) Nobody writes to it, nor to its line.
-#[cfg(not(loom))]
+#[cfg(not(binlock_loom))]
 static NONE: Never = Never(AtomicUsize::new(0));
 
 /// Alone in its line, and in the one that processors fetch along with it.
-#[cfg(not(loom))]
+#[cfg(not(binlock_loom))]
 #[repr(align(128))]
 struct Never(AtomicUsize);
 
@@ -68,9 +68,9 @@ pub(super) struct Stripe {
     has_spare: AtomicBool,
     /// How many of the sealed batches may be freed: `NONE`, or from an `Arc` that is shared with
     /// what is deferred, which can outlive the map.
-    #[cfg(not(loom))]
+    #[cfg(not(binlock_loom))]
     passed: AtomicPtr<AtomicUsize>,
-    #[cfg(loom)]
+    #[cfg(binlock_loom)]
     passed: Arc<AtomicUsize>,
     /// Only for whoever has the stripe open.
     open: UnsafeCell<Open>,
@@ -111,9 +111,9 @@ impl Stripe {
                 is_own,
                 locked: AtomicBool::new(false),
                 has_spare: AtomicBool::new(false),
-                #[cfg(not(loom))]
+                #[cfg(not(binlock_loom))]
                 passed: AtomicPtr::new((&raw const NONE.0).cast_mut()),
-                #[cfg(loom)]
+                #[cfg(binlock_loom)]
                 passed: Arc::new(AtomicUsize::new(0)),
                 open: UnsafeCell::new(Open::new()),
                 sealed: Mutex::new(LinkedList::new()),
@@ -279,7 +279,7 @@ impl Stripe {
     }
 
     /// How many sealed batches may be freed.
-    #[cfg(not(loom))]
+    #[cfg(not(binlock_loom))]
     pub(super) fn passed(&self) -> Arc<AtomicUsize> {
         // Acquire, both: what is in the `Arc` is visible. Release: publishes it.
         let mut passed = self.passed.load(Ordering::Acquire).cast_const();
@@ -307,7 +307,7 @@ impl Stripe {
     }
 
     /// How many sealed batches may be freed.
-    #[cfg(loom)]
+    #[cfg(binlock_loom)]
     pub(super) fn passed(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.passed)
     }
@@ -315,10 +315,10 @@ impl Stripe {
     /// One sealed batch less may be freed.
     pub(super) fn take_passed(&self) {
         // Acquire: as in `passed`.
-        #[cfg(not(loom))]
+        #[cfg(not(binlock_loom))]
         // SAFETY: as in `passed`; what has passed has been sealed, so it is not `NONE`.
         let passed = unsafe { &*self.passed.load(Ordering::Acquire) };
-        #[cfg(loom)]
+        #[cfg(binlock_loom)]
         let passed = &*self.passed;
         // Relaxed: a hint. (It may not have been counted yet; then it wraps around, for the
         // moment.)
@@ -329,17 +329,17 @@ impl Stripe {
     #[inline]
     pub(super) fn is_due(&self) -> bool {
         // Acquire: as in `passed`.
-        #[cfg(not(loom))]
+        #[cfg(not(binlock_loom))]
         // SAFETY: `NONE`, or as in `passed`.
         let passed = unsafe { &*self.passed.load(Ordering::Acquire) };
-        #[cfg(loom)]
+        #[cfg(binlock_loom)]
         let passed = &*self.passed;
         // Relaxed: a hint.
         passed.load(Ordering::Relaxed) != 0
     }
 }
 
-#[cfg(not(loom))]
+#[cfg(not(binlock_loom))]
 impl Drop for Stripe {
     fn drop(&mut self) {
         let passed = self.passed.load(Ordering::Relaxed).cast_const();

@@ -9,7 +9,7 @@
 //! `numbers`) have a stripe of their *own* each, which no other live thread has. All others
 //! share some stripes.
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(binlock_loom, binlock_shuttle)))]
 use std::cell::Cell;
 use std::{marker::PhantomData, ops::Deref, ptr};
 
@@ -256,7 +256,7 @@ pub(super) struct Seat(usize);
 impl Seat {
     /// The seat of threads that have not found theirs: there is never a stripe, and so no more to
     /// ask for those who have.
-    #[cfg(not(any(loom, shuttle)))]
+    #[cfg(not(any(binlock_loom, binlock_shuttle)))]
     const UNKNOWN: Seat = Seat(0);
 
     /// Of the thread with this number.
@@ -280,18 +280,18 @@ impl Seat {
     }
 
     /// Of this thread.
-    #[cfg(any(loom, shuttle))]
+    #[cfg(any(binlock_loom, binlock_shuttle))]
     fn mine() -> Seat {
         Seat::find()
     }
 
-    #[cfg(any(loom, shuttle))]
+    #[cfg(any(binlock_loom, binlock_shuttle))]
     fn find() -> Seat {
         Seat::of(crate::sync::thread_number())
     }
 }
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(binlock_loom, binlock_shuttle)))]
 impl Seat {
     /// Of this thread, if it has found it.
     #[inline(always)]
@@ -312,7 +312,7 @@ impl Seat {
     }
 }
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(binlock_loom, binlock_shuttle)))]
 thread_local! {
     // Without a destructor, so that it can be read at any time. (It goes with the thread's number,
     // and saves finding out each time which kind of stripe that stands for.)
@@ -339,7 +339,7 @@ impl Shape {
 
     /// What the machine can use: as many of each kind as twice its processors, and at least 64 of
     /// threads' own, as they cost no more than a pointer each.
-    #[cfg(not(any(loom, shuttle)))]
+    #[cfg(not(any(binlock_loom, binlock_shuttle)))]
     #[inline]
     fn get() -> Shape {
         use std::sync::atomic::AtomicUsize;
@@ -366,13 +366,13 @@ impl Shape {
         Shape { own: shared.max(64), shared }
     }
 
-    #[cfg(any(loom, shuttle))]
+    #[cfg(any(binlock_loom, binlock_shuttle))]
     fn get() -> Shape {
         Shape { own: 2, shared: 1 }
     }
 }
 
-#[cfg(all(test, not(any(loom, shuttle))))]
+#[cfg(all(test, not(any(binlock_loom, binlock_shuttle))))]
 mod tests {
     use std::{
         sync::{

@@ -30,9 +30,9 @@ const MAX_SHIFT: u32 = 64 - 6;
 const SHIFT_BITS: usize = 63;
 
 /// The smallest table that is ever allocated: 4 bins.
-#[cfg(not(loom))]
+#[cfg(not(binlock_loom))]
 pub(super) const MIN_BITS: u32 = 2;
-#[cfg(loom)]
+#[cfg(binlock_loom)]
 pub(super) const MIN_BITS: u32 = 1;
 
 /// What a table knows beside its bins.
@@ -88,14 +88,14 @@ impl Head {
 }
 
 /// The table of all maps that have never held anything: one bin, always empty.
-#[cfg(not(loom))]
+#[cfg(not(binlock_loom))]
 #[repr(C)]
 struct EmptyTable {
     head: Head,
     bin: Bin,
 }
 
-#[cfg(not(loom))]
+#[cfg(not(binlock_loom))]
 static EMPTY: EmptyTable =
     EmptyTable { head: Head::new(ptr::null_mut(), 0, false), bin: Bin::new() };
 
@@ -118,13 +118,13 @@ pub(crate) enum TableError {
 impl Table {
     /// The table without entries that needs no memory (under loom: a small one, as
     /// loom's atomics cannot be static).
-    #[cfg(not(loom))]
+    #[cfg(not(binlock_loom))]
     pub(super) const fn empty() -> Table {
         let first = (&raw const EMPTY).cast::<u8>().wrapping_add(size_of::<Head>());
         Table(first.wrapping_add(MAX_SHIFT as usize).cast_mut().cast::<Bin>())
     }
 
-    #[cfg(loom)]
+    #[cfg(binlock_loom)]
     pub(super) fn empty() -> Table {
         Table::alloc(0).expect("the tables of a model are small")
     }
@@ -169,7 +169,7 @@ impl Table {
         // the size; head and bins follow. All-zero bytes are valid, vacant bins.
         unsafe {
             head.cast::<Head>().write(Head::new(base, size, !vacant));
-            if cfg!(loom) {
+            if cfg!(binlock_loom) {
                 for i in 0..bins {
                     table.first().add(i).write(Bin::new());
                 }
@@ -188,7 +188,7 @@ impl Table {
         if base.is_null() {
             return;
         }
-        if cfg!(loom) {
+        if cfg!(binlock_loom) {
             // SAFETY: exclusive access. Loom's atomics own memory.
             unsafe {
                 for i in 0..self.len() {
@@ -246,7 +246,7 @@ impl Table {
     ///
     /// The lifetime is the caller's choice: tables live until they are retired and no
     /// thread is pinned that may have seen them, or until their map is dropped.
-    #[cfg(not(loom))]
+    #[cfg(not(binlock_loom))]
     #[inline(always)]
     pub(super) fn bin_for<'g>(self, hash: u64) -> &'g Bin {
         let offset = (hash >> self.shift()) as usize & !SHIFT_BITS;
@@ -256,7 +256,7 @@ impl Table {
     }
 
     /// The same for loom's bins, which are larger.
-    #[cfg(loom)]
+    #[cfg(binlock_loom)]
     pub(super) fn bin_for<'g>(self, hash: u64) -> &'g Bin {
         self.bin((hash >> self.shift() >> (64 - MAX_SHIFT)) as usize)
     }
@@ -294,7 +294,7 @@ impl Table {
     pub(super) unsafe fn vacate_targets(self, next: Table, index: usize) {
         if next.head().bins_to_come {
             let targets = 1 << (next.bits() - self.bits());
-            #[cfg(not(loom))]
+            #[cfg(not(binlock_loom))]
             // SAFETY: in bounds; the bins are the caller's alone, and all-zero bytes are
             // a vacant bin.
             unsafe {
@@ -302,7 +302,7 @@ impl Table {
             }
             // Loom's bins have been made with the table. It checks that they are the
             // caller's alone.
-            #[cfg(loom)]
+            #[cfg(binlock_loom)]
             for target in index * targets..(index + 1) * targets {
                 // SAFETY: in bounds, and the caller's alone.
                 unsafe { (*next.first().add(target)).vacate_all() };

@@ -54,21 +54,21 @@ use crate::{
 };
 
 /// Bins that one write moves: a page of the next table.
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(binlock_loom, binlock_shuttle)))]
 const STRIDE: usize = 32;
-#[cfg(shuttle)]
+#[cfg(binlock_shuttle)]
 const STRIDE: usize = 4;
-#[cfg(loom)]
+#[cfg(binlock_loom)]
 const STRIDE: usize = 1;
 
 /// How often a helper looks again at a bin that others are changing before it passes on.
-#[cfg(not(loom))]
+#[cfg(not(binlock_loom))]
 const TRIES: usize = 4;
-#[cfg(loom)]
+#[cfg(binlock_loom)]
 const TRIES: usize = 1;
 
 /// Maps with tables of so many bits have a stripe for each thread (256 bins are 16 KiB).
-const SPREAD_FROM: u32 = if cfg!(any(loom, shuttle)) { 3 } else { 8 };
+const SPREAD_FROM: u32 = if cfg!(any(binlock_loom, binlock_shuttle)) { 3 } else { 8 };
 
 /// In tables of so many bits, one in so many of those who find a bin crowded asks whether all are.
 const SUMMED_SELDOM_FROM: u32 = 12;
@@ -536,7 +536,9 @@ impl<K, V> RawMap<K, V> {
                 Outcome::Moved => in_vain = 0,
                 // The cursor may be anywhere: wait after a whole lap. (Loom explores every
                 // lap, and has to be told at once that it is waiting.)
-                Outcome::Nothing if in_vain * STRIDE < from.len() && !cfg!(loom) => in_vain += 1,
+                Outcome::Nothing if in_vain * STRIDE < from.len() && !cfg!(binlock_loom) => {
+                    in_vain += 1
+                }
                 Outcome::Nothing => {
                     in_vain = 0;
                     backoff.wait();
@@ -550,5 +552,5 @@ impl<K, V> RawMap<K, V> {
     }
 }
 
-#[cfg(all(test, not(any(loom, shuttle))))]
+#[cfg(all(test, not(any(binlock_loom, binlock_shuttle))))]
 mod tests;

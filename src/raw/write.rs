@@ -534,7 +534,7 @@ impl<K, V> RawMap<K, V> {
             Ordering::Acquire,
         ) {
             // Under loom the empty table is not shared.
-            Ok(_) if cfg!(loom) => self.garbage.retire_table(empty, guard),
+            Ok(_) if cfg!(binlock_loom) => self.garbage.retire_table(empty, guard),
             Ok(_) => {}
             // SAFETY: allocated here and not published.
             Err(_) => unsafe { table.dealloc() },
