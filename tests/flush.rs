@@ -456,3 +456,64 @@ fn what_is_replaced_by_itself_over_and_over_is_dropped_as_often() {
         expect_alive(ledger, 1)
     });
 }
+
+/// What it removes at a time is more than a write frees, and those who only insert free nothing.
+#[test]
+fn a_thread_that_only_clears_drops_what_it_has_cleared_before() {
+    const ENTRIES: u64 = 2_000;
+    const ROUNDS: u64 = 20;
+    let _alone = alone();
+    within(240, || {
+        eventually(|| {
+            let ledger = &Ledger::new(2 * (ENTRIES * ROUNDS) as usize);
+            // Large enough for threads to have what they retire to themselves.
+            let map = TrackedMap::with_capacity_and_hasher(20_000, Hashers::Good(1));
+            let (most, barrier) = (AtomicUsize::new(0), Barrier::new(2));
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    for round in 0..ROUNDS {
+                        for key in round * ENTRIES..(round + 1) * ENTRIES {
+                            map.insert(ledger.track(key), ledger.track(key));
+                        }
+                        barrier.wait();
+                        barrier.wait();
+                    }
+                });
+                scope.spawn(|| {
+                    for _ in 0..ROUNDS {
+                        barrier.wait();
+                        map.clear();
+                        most.fetch_max(ledger.alive(), Ordering::Relaxed);
+                        barrier.wait();
+                    }
+                });
+            });
+            let most = most.into_inner() as u64;
+            // Of one round, and what the epochs have not passed of those before.
+            if most <= 2 * ENTRIES * 6 { Ok(()) } else { Err(format!("{most} were alive at once")) }
+        });
+    });
+}
+
+/// Threads that only insert have nothing of their own to be freed, but come to a growth.
+#[test]
+fn a_growth_drops_what_a_thread_has_left_that_has_ended() {
+    const LEFT: u64 = 10_000;
+    const FRESH: u64 = 150_000;
+    let _alone = alone();
+    within(240, || {
+        eventually(|| {
+            let ledger = &Ledger::new(2 * (LEFT + FRESH) as usize);
+            let map = TrackedMap::with_capacity_and_hasher(20_000, Hashers::Good(1));
+            for key in 0..LEFT {
+                map.insert(ledger.track(key), ledger.track(key));
+            }
+            thread::scope(|scope| drop(scope.spawn(|| map.clear())));
+            for key in LEFT..LEFT + FRESH {
+                map.insert(ledger.track(key), ledger.track(key));
+            }
+            let left = ledger.alive() as u64 - 2 * FRESH;
+            if left <= LEFT / 5 { Ok(()) } else { Err(format!("{left} are left of {}", 2 * LEFT)) }
+        });
+    });
+}

@@ -34,7 +34,7 @@
 
 use std::ptr::NonNull;
 
-use super::{RawMap, node::Node, retire::Retired, word::Word};
+use super::{RawMap, node::Node, retire::Retired, word::Word, write::Given};
 use crate::{
     claims::{self, Holder, ThreadHolder},
     epoch::{self, Guard},
@@ -163,16 +163,15 @@ impl<'map, K, V, H: Holder> Claim<'map, K, V, H> {
         assert!(self.kind == Kind::Covers);
         // Before the bin is looked for: the node's table is this one or a later one.
         let bits = self.map.root().bits();
+        let mut given = Given::new(key, value);
+        let spare = self.map.garbage.take_spare(guard);
         // SAFETY: spare nodes of a map are of its type, and empty.
-        let new = unsafe {
-            Node::make(self.hash, &key, &value, bits, self.map.garbage.take_spare(guard))
-        };
+        let new = unsafe { Node::make(self.hash, &*given.key, &*given.value, bits, spare) };
         let out = self.take_out(Some(new), guard);
         self.map.retire(Retired::node(self.node), guard);
         match out {
             Some(was_present) => {
-                // They have been moved into the node.
-                std::mem::forget((key, value));
+                given.publish();
                 if !was_present {
                     self.map.retire(Retired::node(new), guard);
                 }

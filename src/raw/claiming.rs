@@ -3,7 +3,10 @@
 //! Each attempt searches as a writer does, without a lock, then locks the bin, confirms what
 //! was found, and puts the claim's word into the slot.
 
-use std::{mem, ptr::NonNull, task::Waker};
+use std::{
+    ptr::{self, NonNull},
+    task::Waker,
+};
 
 use super::{
     RawMap,
@@ -250,7 +253,8 @@ impl<K, V, H: Holder> Claim<'_, K, V, H> {
         lock.fill(slot, hash::tag(self.hash), node.reserved());
         self.holder.hold(address);
         drop(lock);
-        mem::forget(key.take());
+        // SAFETY: overwritten, and not dropped; see `Given` for why not moved.
+        unsafe { ptr::write(key, None) };
         self.node = node;
         self.kind = Kind::Reserves;
         self.slot = slot;
@@ -345,7 +349,8 @@ impl<'map, K: Eq, V, H: Holder> Claim<'map, K, V, H> {
             };
             self.holder.hold(address);
             drop(lock);
-            mem::forget(key.take());
+            // SAFETY: overwritten, and not dropped; see `Given` for why not moved.
+            unsafe { ptr::write(key, None) };
             self.node = node;
             self.kind = kind;
             if kind == Kind::Crowds {
@@ -372,7 +377,7 @@ impl<K, V> RawMap<K, V> {
     #[cold]
     pub(super) fn enlist(&self, place: &Place<'_>) -> Verdict {
         // Most closures are short. A thread in the middle of a computation may be waiting
-        // in a circle, and is to know at once.
+        // in a cycle, and is to know at once.
         if !claims::is_nested() {
             let mut backoff = Backoff::new();
             for _ in 0..patience() {
@@ -392,7 +397,7 @@ impl<K, V> RawMap<K, V> {
     pub(super) fn overtake(&self, place: &Place<'_>, new: Option<Word>, length: usize) -> bool {
         let address = place.address();
         let (mut waited, mut change) = (false, 0);
-        // (A circle can dissolve, by a future's being dropped, and the same node be claimed by
+        // (A cycle can dissolve, by a future's being dropped, and the same node be claimed by
         // somebody else before this: he is overtaken in place of the other, and told so.)
         let done = claims::overtaking(address, length, || {
             let Some(lock) = place.lock_found() else { return false };

@@ -12,7 +12,7 @@
 //! table stands for a *prefix* of the hash, which is what iteration relies on.
 //!
 //! The tag is seven bits below the index bits of any table up to `2^26` bins (some
-//! 400 million entries); in larger tables it loses one bit of its power per doubling,
+//! 350 million entries); in larger tables it loses one bit of its power per doubling,
 //! and nothing else.
 
 /// Index bits that a node's word in a bin carries, where words are packed

@@ -40,10 +40,15 @@ impl<K, V> Node<K, V> {
         }
     };
 
+    /// What a node takes at the most.
+    pub(super) const fn most_size() -> usize {
+        Self::WIDE.size()
+    }
+
     /// Makes a node for a table of `2^bits` bins, or of more, in the memory of another
     /// one if there is a `spare`.
     ///
-    /// Key and value are *copied*: whoever publishes the node forgets the originals,
+    /// Key and value are *copied*: whoever publishes the node leaves the originals alone (see `Given`),
     /// whoever does not goes on with them. That keeps large ones from being moved around
     /// while writers retry. Whoever shows the original key to user code in between copies it once
     /// more ([`Node::copy_key`]): it may have a `Cell`. Aborts when out of memory, as `Box::new` does.

@@ -125,7 +125,7 @@ impl<K, V> RawMap<K, V> {
                     });
                     return if remove { claim.remove(pins.guard()).ok() } else { None };
                 }
-                // The key is being computed by this very thread, or in a circle.
+                // The key is being computed by this very thread, or in a cycle.
                 Err(_) => {}
             }
             let guard = pins.guard();

@@ -24,7 +24,10 @@
 //!
 //! A batch stays with the stripe that it was filled in, so that the threads that retire
 //! get the memory back, and do not meet here. A thread that frees its own garbage also looks
-//! after another stripe now and then, whose threads may have left.
+//! after another stripe now and then, whose threads may have left; so does one that helps a growth
+//! (a thread that only inserts has no garbage). And operations that retire very much at a time, or
+//! tables, free all that is due before: they may be all that a thread does, and a write would not
+//! free as much as they retire.
 
 use std::{cell::Cell, collections::LinkedList, mem, ptr};
 
@@ -78,7 +81,8 @@ const SPARE_BYTES: usize = 64 << 10;
 
 /// How many nodes of this type a stripe keeps.
 const fn most_spare<K, V>() -> usize {
-    let size = size_of::<Node<K, V>>();
+    // Of the larger layout.
+    let size = Node::<K, V>::most_size();
     if size > SPARE_SIZE {
         0
     } else if size * SPARE > SPARE_BYTES {
@@ -278,13 +282,68 @@ impl Garbage {
             // SAFETY: its epoch has passed, so no reader holds any of it.
             unsafe { self.free_and_keep::<K, V>(batch, guard) }.resume();
         }
-        if !freeing.is_turn_of_others() {
+        if freeing.is_turn_of_others() {
+            // SAFETY: as above.
+            unsafe { self.free_one_of_others::<K, V>(&freeing, guard) };
+        }
+    }
+
+    /// In the middle of a growth, to which threads come that do nothing but insert: now and then frees
+    /// a batch of another stripe.
+    ///
+    /// # Panics
+    ///
+    /// As [`Garbage::free_due`].
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    #[cold]
+    pub(super) unsafe fn free_in_growth<K, V>(&self, guard: &Guard) {
+        // Models have enough of the same above.
+        if cfg!(any(binlock_loom, binlock_shuttle)) {
             return;
         }
-        let others = self.stripes.all().filter(|stripe| !ptr::eq(*stripe, mine));
-        if let Some(batch) = others.filter(|stripe| stripe.is_due()).filter_map(take_due).next() {
-            // SAFETY: as above.
+        let Some(freeing) = Freeing::begin() else { return };
+        if freeing.is_turn_of_others() {
+            // SAFETY: passed on.
+            unsafe { self.free_one_of_others::<K, V>(&freeing, guard) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Garbage::free_due`].
+    unsafe fn free_one_of_others<K, V>(&self, freeing: &Freeing, guard: &Guard) {
+        let mine = self.stripes.mine().stripe();
+        // Another one is the first each time, or those in front would have all the turns.
+        let start = freeing.0 as usize % self.stripes.all().count();
+        let all = self.stripes.all().skip(start).chain(self.stripes.all().take(start));
+        let mut due = all.filter(|stripe| !ptr::eq(*stripe, mine) && stripe.is_due());
+        if let Some(batch) = due.find_map(take_due) {
+            // SAFETY: its epoch has passed, so no reader holds any of it.
             unsafe { self.free_and_keep::<K, V>(batch, guard) }.resume();
+        }
+    }
+
+    /// Frees all batches whose epoch has passed.
+    ///
+    /// # Panics
+    ///
+    /// As [`Garbage::free_due`].
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    #[cold]
+    pub(super) unsafe fn free_all_due<K, V>(&self, guard: &Guard) {
+        let Some(_freeing) = Freeing::begin() else { return };
+        for stripe in self.stripes.all() {
+            while stripe.is_due() {
+                let Some(batch) = take_due(stripe) else { break };
+                // SAFETY: its epoch has passed, so no reader holds any of it.
+                unsafe { self.free_and_keep::<K, V>(batch, guard) }.resume();
+            }
         }
     }
 
@@ -431,7 +490,11 @@ impl Freeing {
 
     fn is_turn_of_others(&self) -> bool {
         // Models are not that long.
-        cfg!(any(binlock_loom, binlock_shuttle)) || self.0 % OTHERS_ONCE_IN == OTHERS_ONCE_IN - 1
+        // (Not each eighth: a thread that frees for several maps by turns would have the turns of others
+        // in the same of them always.)
+        const GOLDEN: u32 = 0x9e37_79b9;
+        cfg!(any(binlock_loom, binlock_shuttle))
+            || self.0.wrapping_mul(GOLDEN) < u32::MAX / OTHERS_ONCE_IN
     }
 }
 

@@ -35,7 +35,7 @@
 //! as well, or, if somebody else has it locked, the bin is passed over. Nobody waits for a
 //! second lock, so there is no cycle, and no chain of those who wait for a thread that stopped.
 
-use std::alloc::Layout;
+use std::{alloc::Layout, mem};
 
 use super::{
     RawMap,
@@ -475,6 +475,7 @@ impl<K, V> RawMap<K, V> {
     /// Out of memory, a transfer that was going on may still be going on; everything is
     /// in the map all the same.
     pub(crate) fn reserve(&self, additional: usize, guard: &Guard) -> Result<(), TableError> {
+        let mut has_begun = false;
         loop {
             let wanted = self.len().checked_add(additional).ok_or(TableError::CapacityOverflow)?;
             // One root for the question and for the answer: a table that is too small for
@@ -484,6 +485,10 @@ impl<K, V> RawMap<K, V> {
             let next = root.next();
             if wanted <= next.unwrap_or(root).limit() {
                 return Ok(());
+            }
+            if !mem::replace(&mut has_begun, true) {
+                self.begin_much(guard);
+                continue;
             }
             let bits = bits_for(wanted)?;
             if root.is_empty_table() {
@@ -506,6 +511,7 @@ impl<K, V> RawMap<K, V> {
 
     /// Moves to the smallest table that is large enough, now.
     pub(crate) fn shrink_to_fit(&self, guard: &Guard) -> Result<(), TableError> {
+        let mut has_begun = false;
         loop {
             let root = self.root();
             if let Some(next) = root.next() {
@@ -517,6 +523,10 @@ impl<K, V> RawMap<K, V> {
             let bits = bits_for(self.len_with_crowding())?.max(least);
             if root.is_empty_table() || bits >= root.bits() {
                 return Ok(());
+            }
+            if !mem::replace(&mut has_begun, true) {
+                self.begin_much(guard);
+                continue;
             }
             self.start_transfer(root, bits, guard)?;
             return match root.next() {

@@ -93,6 +93,7 @@ impl<K, V> RawMap<K, V> {
 
     /// Removes all entries that are there throughout.
     pub(crate) fn clear(&self, guard: &Guard) {
+        self.begin_much(guard);
         self.begin_write(guard);
         let mut table = self.root();
         let bits = table.bits();

@@ -12,7 +12,7 @@
 
 use std::{
     alloc::{self, Layout},
-    mem,
+    mem::ManuallyDrop,
     ptr::NonNull,
 };
 
@@ -43,7 +43,58 @@ pub(crate) struct Occupied<K, V> {
     pub(crate) value: V,
 }
 
-/// What a new node is made of. Whoever publishes the node forgets key and value.
+/// A key and a value on their way into a node.
+///
+/// Copies of them are in the node before it is published. They are not moved after that, not even to be
+/// forgotten: to move a `Box` is to use what it owns as its only owner, by the rules that Miri checks
+/// (Stacked Borrows), and others may be reading that by then.
+pub(super) struct Given<K, V> {
+    pub(super) key: ManuallyDrop<K>,
+    pub(super) value: ManuallyDrop<V>,
+    /// They are the node's.
+    is_published: bool,
+}
+
+impl<K, V> Given<K, V> {
+    #[inline(always)]
+    pub(super) fn new(key: K, value: V) -> Given<K, V> {
+        let (key, value) = (ManuallyDrop::new(key), ManuallyDrop::new(value));
+        Given { key, value, is_published: false }
+    }
+
+    #[inline(always)]
+    fn in_table(&self, hash: u64, table: Table) -> New<'_, K, V> {
+        New { hash, key: &self.key, value: &self.value, table }
+    }
+
+    /// A node that is made of them has been published.
+    #[inline(always)]
+    pub(super) fn publish(&mut self) {
+        self.is_published = true;
+    }
+
+    /// For who has not published them.
+    #[inline(always)]
+    fn take(self) -> (K, V) {
+        debug_assert!(!self.is_published);
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: not published, so they are here, and what they are taken out of is not dropped.
+        unsafe { (ManuallyDrop::take(&mut this.key), ManuallyDrop::take(&mut this.value)) }
+    }
+}
+
+impl<K, V> Drop for Given<K, V> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if !self.is_published {
+            // SAFETY: they are here, and not used again.
+            let (_key, _value) =
+                unsafe { (ManuallyDrop::take(&mut self.key), ManuallyDrop::take(&mut self.value)) };
+        }
+    }
+}
+
+/// What a new node is made of.
 pub(super) struct New<'a, K, V> {
     pub(super) hash: u64,
     pub(super) key: &'a K,
@@ -97,12 +148,13 @@ impl<K, V> RawMap<K, V> {
         }
         // SAFETY: just seen, by a thread that is pinned.
         let mine = unsafe { mine.assume_biased(guard) };
-        let new = New { hash, key: &key, value: &value, table };
+        let mut given = Given::new(key, value);
+        let new = given.in_table(hash, table);
         if let Some(replaced) = self.insert_usually(new, mine, guard) {
-            // They have been moved into the new node.
-            mem::forget((key, value));
+            given.publish();
             return replaced;
         }
+        let (key, value) = given.take();
         self.insert_anyhow(hash, key, value, pins)
     }
 
@@ -122,12 +174,13 @@ impl<K, V> RawMap<K, V> {
         let guard = pins.guard();
         let (mine, table) = self.begin_write(guard);
         let mine = mine.shared(guard);
-        let new = New { hash, key: &key, value: &value, table };
+        let mut given = Given::new(key, value);
+        let new = given.in_table(hash, table);
         if let Some(replaced) = self.insert_usually(new, mine, guard) {
-            // They have been moved into the new node.
-            mem::forget((key, value));
+            given.publish();
             return replaced;
         }
+        let (key, value) = given.take();
         self.insert_anyhow(hash, key, value, pins)
     }
 
@@ -145,17 +198,17 @@ impl<K, V> RawMap<K, V> {
     {
         let table = self.table_for_insertion(pins.guard());
         let guard = pins.guard();
-        let new = New { hash, key: &key, value: &value, table };
+        let mut given = Given::new(key, value);
+        let new = given.in_table(hash, table);
         if self.add_crowded(new, self.garbage.stripes.mine(), guard).is_some() {
-            // They have been moved into the new node.
-            mem::forget((key, value));
+            given.publish();
             return None;
         }
         let mut seen = Seen::new();
         loop {
             let guard = pins.guard();
-            let place = self.locate(hash, |other| *other == key, &mut seen, guard);
-            let new = New { hash, key: &key, value: &value, table };
+            let place = self.locate(hash, |other| *other == *given.key, &mut seen, guard);
+            let new = given.in_table(hash, table);
             let found = place.found();
             let done = match found {
                 Some(claim) if claim.is_claim() => match self.enlist(&place) {
@@ -170,8 +223,7 @@ impl<K, V> RawMap<K, V> {
                 None => self.add_at(&place, new, &seen, guard).is_some(),
             };
             if done {
-                // They have been moved into the new node.
-                mem::forget((key, value));
+                given.publish();
                 return found.filter(|old| !old.is_reserved()).map(Node::of);
             }
         }
@@ -204,12 +256,13 @@ impl<K, V> RawMap<K, V> {
         }
         // SAFETY: just seen, by a thread that is pinned.
         let mine = unsafe { mine.assume_biased(guard) };
-        let new = New { hash, key: &key, value: &value, table };
+        let mut given = Given::new(key, value);
+        let new = given.in_table(hash, table);
         if let Some(node) = self.add_if_absent(new, header, mine, guard) {
-            // They have been moved into the new node.
-            mem::forget((key, value));
+            given.publish();
             return Ok(Node::of(node));
         }
+        let (key, value) = given.take();
         self.try_insert_anyhow(hash, key, value, pins)
     }
 
@@ -229,13 +282,14 @@ impl<K, V> RawMap<K, V> {
         let guard = pins.guard();
         let (mine, table) = self.begin_write(guard);
         let mine = mine.shared(guard);
-        let new = New { hash, key: &key, value: &value, table };
+        let mut given = Given::new(key, value);
+        let new = given.in_table(hash, table);
         let header = new.bin().header();
         if let Some(node) = self.add_if_absent(new, header, mine, guard) {
-            // They have been moved into the new node.
-            mem::forget((key, value));
+            given.publish();
             return Ok(Node::of(node));
         }
+        let (key, value) = given.take();
         self.try_insert_anyhow(hash, key, value, pins)
     }
 
@@ -253,17 +307,17 @@ impl<K, V> RawMap<K, V> {
     {
         let table = self.table_for_insertion(pins.guard());
         let guard = pins.guard();
-        let new = New { hash, key: &key, value: &value, table };
+        let mut given = Given::new(key, value);
+        let new = given.in_table(hash, table);
         if let Some(node) = self.add_crowded(new, self.garbage.stripes.mine(), guard) {
-            // They have been moved into the new node.
-            mem::forget((key, value));
+            given.publish();
             return Ok(Node::of(node));
         }
         let mut seen = Seen::new();
         loop {
             let guard = pins.guard();
-            let place = self.locate(hash, |other| *other == key, &mut seen, guard);
-            let new = New { hash, key: &key, value: &value, table };
+            let place = self.locate(hash, |other| *other == *given.key, &mut seen, guard);
+            let new = given.in_table(hash, table);
             let added = match place.found() {
                 Some(claim) if claim.is_reserved() => match self.enlist(&place) {
                     Verdict::Wait(ticket) => {
@@ -277,13 +331,13 @@ impl<K, V> RawMap<K, V> {
                     }
                 },
                 Some(word) => {
+                    let (key, value) = given.take();
                     return Err(Occupied { current: Node::of(word), key, value });
                 }
                 None => self.add_at(&place, new, &seen, guard),
             };
             if let Some(node) = added {
-                // They have been moved into the node.
-                mem::forget((key, value));
+                given.publish();
                 return Ok(Node::of(node));
             }
         }
@@ -313,14 +367,15 @@ impl<K, V> RawMap<K, V> {
         }
         // SAFETY: just seen, by a thread that is pinned.
         let mine = unsafe { mine.assume_biased(guard) };
-        let new = New { hash, key: &key, value: &value, table };
+        let mut given = Given::new(key, value);
+        let new = given.in_table(hash, table);
         if let Some(replaced) = self.replace_usually(new, header, mine, guard) {
             if replaced.is_some() {
-                // They have been moved into the new node.
-                mem::forget((key, value));
+                given.publish();
             }
             return replaced;
         }
+        let (key, value) = given.take();
         self.replace_anyhow(hash, key, value, pins)
     }
 
@@ -340,15 +395,16 @@ impl<K, V> RawMap<K, V> {
         let guard = pins.guard();
         let (mine, table) = self.begin_write(guard);
         let mine = mine.shared(guard);
-        let new = New { hash, key: &key, value: &value, table };
+        let mut given = Given::new(key, value);
+        let new = given.in_table(hash, table);
         let header = new.bin().header();
         if let Some(replaced) = self.replace_usually(new, header, mine, guard) {
             if replaced.is_some() {
-                // They have been moved into the new node.
-                mem::forget((key, value));
+                given.publish();
             }
             return replaced;
         }
+        let (key, value) = given.take();
         self.replace_anyhow(hash, key, value, pins)
     }
 
@@ -364,13 +420,14 @@ impl<K, V> RawMap<K, V> {
     where
         K: Eq,
     {
+        let mut given = Given::new(key, value);
         let mut seen = Seen::new();
         loop {
             // Before the search: the table that the key is found in is this or a later one.
             let table = self.root();
             let guard = pins.guard();
-            let place = self.locate(hash, |other| *other == key, &mut seen, guard);
-            let new = New { hash, key: &key, value: &value, table };
+            let place = self.locate(hash, |other| *other == *given.key, &mut seen, guard);
+            let new = given.in_table(hash, table);
             let old = place.found()?;
             let done = if old.is_claim() {
                 match self.enlist(&place) {
@@ -392,8 +449,7 @@ impl<K, V> RawMap<K, V> {
                 self.replace_at(&place, old, new, guard)
             };
             if done {
-                // They have been moved into the new node.
-                mem::forget((key, value));
+                given.publish();
                 return Some(Node::of(old));
             }
         }
@@ -489,10 +545,19 @@ impl<K, V> RawMap<K, V> {
         }
         let root = self.root();
         if let Some(next) = root.next() {
+            // Threads that only insert have nothing due, and would leave alone what others have left.
+            // SAFETY: as above.
+            unsafe { self.garbage.free_in_growth::<K, V>(guard) };
             self.help_transfer(root, next, guard);
             return (mine, self.root());
         }
         (mine, root)
+    }
+
+    /// The same before an operation that retires very much, or tables, and may be all that a thread does.
+    pub(super) fn begin_much(&self, guard: &Guard) {
+        // SAFETY: the garbage is from this map, of `K` and `V`.
+        unsafe { self.garbage.free_all_due::<K, V>(guard) };
     }
 
     /// The same before an insertion; the map has a table of its own then, the one

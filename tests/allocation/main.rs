@@ -202,6 +202,29 @@ fn try_reserve_ends_when_bins_cannot_be_moved_for_want_of_memory() {
 }
 
 #[test]
+fn a_thread_that_only_reserves_and_shrinks_frees_the_tables_that_it_has_left() {
+    let map = Map::with_hasher(Hashers::Good(1));
+    map.insert(1, 1);
+    let by_turns = || {
+        map.reserve(100_000);
+        map.shrink_to_fit();
+        TABLES.get()
+    };
+    (0..100).for_each(|_| _ = by_turns());
+    let mut tables = by_turns();
+    // Some may wait for other tests' threads.
+    for _ in 0..500 {
+        if tables < 20 {
+            break;
+        }
+        thread::sleep(Duration::from_millis(20));
+        tables = by_turns();
+    }
+    assert!(tables < 20, "{tables} tables are in memory");
+    assert_eq!((map.len(), *map.get(&1).unwrap()), (1, 1));
+}
+
+#[test]
 fn all_tables_and_overflow_blocks_are_freed_with_the_map() {
     for hasher in [Hashers::Good(1), Hashers::FewBits(7), Hashers::Constant] {
         let (blocks, tables) = (BLOCKS.get(), TABLES.get());
