@@ -48,6 +48,10 @@ where
             };
             match passenger.await {
                 Waited::Open(handle) => {
+                    // Whoever has opened the reader. As in `get_or_open`.
+                    if wanted.is_none() {
+                        self.sweep_now_and_then();
+                    }
                     // As in `board`.
                     drop(wanted.take());
                     return Ok(handle);
@@ -113,7 +117,7 @@ where
 
     /// Asks for a place, and waits for it as the settings say.
     pub(super) async fn reserve_async(self: &Arc<Self>) -> Result<Permit<K, R>, Failure> {
-        let (queued, time) = match self.reserve() {
+        let (queued, time) = match self.reserve(true) {
             Reserved::Place(permit) => return Ok(permit),
             Reserved::Refused(failure) => return Err(failure),
             Reserved::Later(queued, time) => (queued, time),
@@ -153,7 +157,6 @@ where
     E: Any + Send + Sync,
 {
     let permit = inner.reserve_async().await?;
-    inner.sweep_now_and_then();
     let result = finished(future).await;
     match result {
         Ok(reader) => Ok((reader, permit)),

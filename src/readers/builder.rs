@@ -107,13 +107,10 @@ impl<K, R, S> Builder<K, R, S> {
     /// # Examples
     ///
     /// ```
-    /// use binlock::{
-    ///     OpenError, ReaderCache,
-    ///     readers::{LoadError, WhenFull},
-    /// };
+    /// use binlock::{OpenError, ReaderCache, readers::WhenFull};
     ///
     /// let readers = ReaderCache::builder().max_open(1).when_full(WhenFull::Fail).build()?;
-    /// let open = |key: &u32| Ok::<_, LoadError>(*key);
+    /// let open = |key: &u32| Ok::<_, std::io::Error>(*key);
     /// let one = readers.get_or_open(1, open)?;
     /// assert!(matches!(readers.get_or_open(2, open), Err(OpenError::Full)));
     /// drop(one);
@@ -269,14 +266,15 @@ impl<K, R, S> Builder<K, R, S> {
         self
     }
 
-    /// Runs what opens a reader anew with a blocking loader: on a thread of a pool, say.
+    /// Runs what opens a reader anew with a blocking loader: on a thread of a pool, say. (Means nothing
+    /// for an asynchronous one.)
     pub fn refresh_on(mut self, run: impl Fn(Job) + Send + Sync + 'static) -> Self {
         self.settings.runners.run = Some(Box::new(run));
         self
     }
 
     /// Spawns what opens a reader anew with an asynchronous loader, as a task of a runtime:
-    /// `|future| drop(tokio::spawn(future))`.
+    /// `|future| drop(tokio::spawn(future))`. (Means nothing for a blocking one.)
     pub fn spawn_with(mut self, spawn: impl Fn(BoxFuture<()>) + Send + Sync + 'static) -> Self {
         self.settings.runners.spawn = Some(Box::new(spawn));
         self

@@ -5,7 +5,10 @@ use std::{
     future::Future,
     pin::Pin,
     ptr::NonNull,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -14,6 +17,7 @@ use super::{
     entry::Entry,
     handle::Handle,
     inner::{Book, Inner, Out},
+    limits::Within,
     policy::Member,
     waiting::{Answer, Place},
 };
@@ -105,8 +109,8 @@ impl Removed {
 pub struct Closed<K, R> {
     /// The readers that were idle, and have been closed.
     pub closed: usize,
-    /// The readers that are still in use after the deadline. They will be closed by the drop of
-    /// their last handles, of which these are some.
+    /// The readers that are still in use after the deadline, with one more handle to each: they will be
+    /// closed by the drop of their last handles, these included.
     pub held: Vec<Handle<K, R>>,
     /// How many readers are open: those, and what others are closing just now.
     pub open: usize,
@@ -172,8 +176,19 @@ impl<K, R> Inner<K, R> {
     pub(super) fn sweep(
         self: &Arc<Self>,
         cause: CloseCause,
-        mut is_unwanted: impl FnMut(&Entry<K, R>) -> bool,
+        is_unwanted: impl FnMut(&Entry<K, R>) -> bool,
     ) -> Removed {
+        let (removed, idle) = self.take_out_all(cause, is_unwanted);
+        self.close_all(idle, cause);
+        removed
+    }
+
+    /// The same, but for those that were idle: they are the caller's to close.
+    fn take_out_all(
+        self: &Arc<Self>,
+        cause: CloseCause,
+        mut is_unwanted: impl FnMut(&Entry<K, R>) -> bool,
+    ) -> (Removed, Vec<Idle<K, R>>) {
         let mut removed = Removed::default();
         let mut idle = Vec::new();
         let guard = epoch::pin();
@@ -196,16 +211,22 @@ impl<K, R> Inner<K, R> {
                 }
             }
         }
-        // Closing is the user's code, and may take its time.
-        drop(guard);
+        (removed, idle)
+    }
+
+    /// Closes readers that have been taken out. (Not while it is pinned: closing is the user's code, and
+    /// may take its time.)
+    fn close_all(self: &Arc<Self>, idle: Vec<Idle<K, R>>, cause: CloseCause) {
+        // None of them goes on while this thread waits within the closing of one.
+        let mut within = Within::close(self, idle.len());
         for Idle(entry) in idle {
-            // SAFETY: taken out above, idle; its reader keeps the entry.
+            within.one_less();
+            // SAFETY: taken out by the caller, idle; its reader keeps the entry.
             unsafe { self.close(entry, cause, false) };
             // The next one may take long to close, and some wait for a time only.
             self.grant();
         }
         self.balance();
-        removed
     }
 
     /// Takes out all readers, also those that are being opened, or opened anew.
@@ -218,7 +239,7 @@ impl<K, R> Inner<K, R> {
     /// so that they are not closed meanwhile.
     pub(super) fn retain(self: &Arc<Self>, mut keep: impl FnMut(&K, &R) -> bool) -> Removed {
         let mut removed = Removed::default();
-        let mut taken = Vec::new();
+        let (mut taken, mut kept) = (Vec::new(), Vec::new());
         let guard = epoch::pin();
         let mut cursor = self.map.cursor(&guard);
         // SAFETY: the cursor was made under this guard, which is never given up.
@@ -231,10 +252,13 @@ impl<K, R> Inner<K, R> {
             let handle = unsafe { Handle::new(entry) };
             if !keep(handle.key(), &handle) && self.take_out_held(&handle, CloseCause::Removed) {
                 taken.push(handle);
+            } else if let Err(handle) = handle.release_simply() {
+                kept.push(handle);
             }
         }
         // Closing is the user's code, and may take its time.
         drop(guard);
+        drop(kept);
         for handle in taken {
             if handle.release_taken() {
                 removed.closed += 1;
@@ -252,21 +276,40 @@ impl<K, R> Inner<K, R> {
         if !expiry.is_on() {
             return Removed::default();
         }
-        let now = expiry.now();
-        self.swept.store(now, std::sync::atomic::Ordering::Relaxed);
-        self.sweep(CloseCause::Expired, |entry| self.is_over(entry, now))
+        let (removed, idle) = self.take_out_expired();
+        self.close_all(idle, CloseCause::Expired);
+        removed
+    }
+
+    fn take_out_expired(self: &Arc<Self>) -> (Removed, Vec<Idle<K, R>>) {
+        let now = self.settings.expiry.now();
+        let taken = self.take_out_all(CloseCause::Expired, |entry| self.is_over(entry, now));
+        self.swept.fetch_max(now, Relaxed);
+        taken
     }
 
     /// Sees to it that what has expired is closed in a while also if nobody asks for it.
     pub(super) fn sweep_now_and_then(self: &Arc<Self>) {
-        use std::sync::atomic::Ordering::Relaxed;
+        struct Sweeping<'a>(&'a AtomicBool);
+        impl Drop for Sweeping<'_> {
+            fn drop(&mut self) {
+                self.0.store(false, Relaxed);
+            }
+        }
         let expiry = &self.settings.expiry;
         let Some(every) = expiry.sweep_every() else { return };
-        let (now, last) = (expiry.now(), self.swept.load(Relaxed));
-        if now.saturating_sub(last) >= every
-            && self.swept.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
+        // What is closed there may open others, and so on.
+        if Within::is_closing(self) {
+            return;
+        }
+        // Relaxed: it does not matter who does so, as long as it is about once.
+        if expiry.now().saturating_sub(self.swept.load(Relaxed)) >= every
+            && !self.sweeping.swap(true, Relaxed)
         {
-            self.sweep_expired();
+            let sweeping = Sweeping(&self.sweeping);
+            let (_, idle) = self.take_out_expired();
+            drop(sweeping);
+            self.close_all(idle, CloseCause::Expired);
         }
     }
 
@@ -311,7 +354,8 @@ impl<K, R> Inner<K, R> {
     /// Waits in a task until nothing is open any more.
     pub(super) fn quiet(&self) -> Quiet<'_, K, R> {
         let mut book = self.book();
-        let place = if book.is_quiet() { None } else { Some(book.shutters.enter()) };
+        let turn = book.shutters.turn();
+        let place = (!book.is_quiet()).then(|| book.shutters.enter(turn));
         Quiet { inner: self, place }
     }
 

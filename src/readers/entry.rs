@@ -41,7 +41,7 @@ pub(super) struct Entry<K, R> {
     /// Null, or a box that lives as long as the entry does.
     extra: AtomicPtr<Extra<K, R>>,
     /// There until whoever ends the reader's life takes it: the map refers to the entry, so
-    /// this would be a circle.
+    /// this would be a cycle.
     inner: UnsafeCell<ManuallyDrop<Arc<Inner<K, R>>>>,
 }
 

@@ -15,7 +15,7 @@ pub enum OpenError<E> {
     /// Opening it failed, with this error. All who waited for the reader get the same one; it
     /// is not remembered, so the next one to ask tries again.
     Failed(Arc<E>),
-    /// The reader was asked for from within its own opening, or in a circle of openings that
+    /// The reader was asked for from within its own opening, or in a cycle of openings that
     /// wait for each other. It would never have been opened.
     Recursive(RecursiveUpdate),
     /// As many readers are open as may be, and all of them in use: see
@@ -186,11 +186,13 @@ pub type LoadError = Box<dyn Error + Send + Sync>;
 ///     Ok(text.parse()?)
 /// }
 ///
-/// fn get(cache: &ReaderCache<&str, i32>) -> Result<Handle<&'static str, i32>, Box<dyn Error>> {
+/// type Numbers = ReaderCache<&'static str, i32>;
+///
+/// fn get(cache: &Numbers) -> Result<Handle<&'static str, i32>, Box<dyn Error>> {
 ///     Ok(cache.get_or_open("x", |text| parse(text).map_err(Loading::new))?)
 /// }
 ///
-/// let error = get(&ReaderCache::builder().build()?).unwrap_err();
+/// let error = get(&Numbers::builder().build()?).unwrap_err();
 /// assert!(error.to_string().contains("invalid digit"));
 /// # Ok::<(), Box<dyn Error>>(())
 /// ```

@@ -104,7 +104,10 @@ impl Times {
     }
 
     pub(super) fn touch(&self, now: Time) {
-        self.used.store(now, Ordering::Relaxed);
+        // Not back: somebody who has been stopped since he asked for the time comes with an old one.
+        if self.used.load(Ordering::Relaxed) < now {
+            self.used.fetch_max(now, Ordering::Relaxed);
+        }
     }
 
     /// Whether the end of a hold is the end of a use. (Walks over the cache hold readers, too, and

@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{expiry::Times, flight::Flight};
@@ -10,8 +10,9 @@ use super::{expiry::Times, flight::Flight};
 /// See the module.
 pub(super) struct Extra<K, R> {
     pub(super) times: Times,
-    /// Why the reader could not be opened. Set before the state says so.
-    pub(super) failure: OnceLock<Failure>,
+    /// Why the reader could not be opened. Set before the state says so, and taken when nobody is left
+    /// who waits: the entry may stay in the map's garbage for long.
+    pub(super) failure: Mutex<Option<Failure>>,
     /// The future that opens the reader, if it is one, and as long as it does. Set before the
     /// entry is shared.
     pub(super) flight: Mutex<Option<Arc<Flight<K, R>>>>,
@@ -19,7 +20,7 @@ pub(super) struct Extra<K, R> {
 
 impl<K, R> Default for Extra<K, R> {
     fn default() -> Self {
-        Extra { times: Times::default(), failure: OnceLock::new(), flight: Mutex::default() }
+        Extra { times: Times::default(), failure: Mutex::default(), flight: Mutex::default() }
     }
 }
 
@@ -27,6 +28,11 @@ impl<K, R> Extra<K, R> {
     pub(super) fn flight(&self) -> MutexGuard<'_, Option<Arc<Flight<K, R>>>> {
         // Nothing panics under the lock.
         self.flight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn failure(&self) -> MutexGuard<'_, Option<Failure>> {
+        // Nor under this.
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

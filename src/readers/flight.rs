@@ -15,7 +15,7 @@
 //! (Std's atomics and locks, here and in `extra`: futures are polled by hand in the tests, in
 //! hostile orders, and not by loom.)
 //!
-//! The note also ends circles: two futures that wait for each other have each other's wakers,
+//! The note also ends cycles: two futures that wait for each other have each other's wakers,
 //! until one of them learns about it.
 
 use std::{
@@ -330,7 +330,7 @@ impl<K, R> Future for Passenger<K, R> {
                     continue;
                 }
             }
-            // Waiting is also written down where circles are looked for. The future has been
+            // Waiting is also written down where cycles are looked for. The future has been
             // polled before, and has written down what it waits for itself.
             if this.ticket.as_ref().is_some_and(|ticket| !ticket.is_over(context.waker())) {
                 return Poll::Pending;

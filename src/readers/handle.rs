@@ -75,6 +75,16 @@ impl<K, R> Handle<K, R> {
         unsafe { Inner::release(entry) }
     }
 
+    /// Drops the handle, unless that would be for somebody to close a reader, or to look for one to evict.
+    pub(super) fn release_simply(self) -> Result<(), Self> {
+        // SAFETY: a holder's, who ends here if it is so.
+        if unsafe { !Inner::release_simply(self.entry) } {
+            return Err(self);
+        }
+        mem::forget(self);
+        Ok(())
+    }
+
     /// The reader's key.
     pub fn key(&self) -> &K {
         &self.entry().key

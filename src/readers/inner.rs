@@ -25,7 +25,7 @@ use std::{
     ptr::NonNull,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -37,7 +37,7 @@ use super::{
     expiry::Expiry,
     extra::Extra,
     handle::Handle,
-    limits::Limits,
+    limits::{Limits, Within},
     loading::{Loader, Runners},
     policy::{Member, Policy},
     state::{MANY_USES, OPENING, OUT, Released, TIMED},
@@ -78,8 +78,10 @@ pub(super) struct Inner<K, R> {
     pub(super) hits_before: AtomicU64,
     /// The most hits that were ever reported: see `stats`.
     pub(super) hits_reported: AtomicU64,
-    /// When all readers were last looked at for those that have expired.
+    /// When all readers were last looked at for those that have expired, and whether somebody is just
+    /// doing so.
     pub(super) swept: AtomicU64,
+    pub(super) sweeping: AtomicBool,
     book: Mutex<Book<K, R>>,
     /// Something has been closed. For who shuts the cache down.
     pub(super) closed: Condvar,
@@ -98,6 +100,8 @@ pub(super) struct Book<K, R> {
     pub(super) open: usize,
     /// Those of them that are being closed, whose places will be free then.
     pub(super) closing: usize,
+    /// Those of them whose closing waits for a place itself: it makes none for anybody.
+    pub(super) stalled: usize,
     /// Places for readers that are being opened.
     pub(super) opening: usize,
     /// Readers out of the cache that are still in use.
@@ -143,10 +147,12 @@ impl<K, R> Inner<K, R> {
             hits_before: AtomicU64::new(0),
             hits_reported: AtomicU64::new(0),
             swept: AtomicU64::new(0),
+            sweeping: AtomicBool::new(false),
             book: Mutex::new(Book {
                 policy,
                 open: 0,
                 closing: 0,
+                stalled: 0,
                 opening: 0,
                 detached: 0,
                 weight: 0,
@@ -344,6 +350,32 @@ impl<K, R> Inner<K, R> {
         if seen.holders() > 0 { Out::InUse } else { Out::Idle }
     }
 
+    /// One holder less, if all that there is to do is to note the time; whether it was so.
+    ///
+    /// # Safety
+    ///
+    /// The caller is a holder, and is none from now on if it was so.
+    pub(super) unsafe fn release_simply(entry: NonNull<Entry<K, R>>) -> bool {
+        // SAFETY: a holder's.
+        let held = unsafe { entry.as_ref() };
+        if held.state.release(TIMED) {
+            return true;
+        }
+        let seen = held.state.seen();
+        if !seen.has(TIMED) {
+            return false;
+        }
+        let is_end =
+            |extra: &&Extra<K, R>| extra.times.is_end_of_use(seen.uses(), seen.holders() == 1);
+        if let Some(extra) = held.extra().filter(is_end) {
+            // SAFETY: the same.
+            let expiry = unsafe { &held.inner().settings.expiry };
+            // A clock that panics must not keep the reader from being released.
+            contained(|| extra.times.touch(expiry.now()));
+        }
+        held.state.release(0)
+    }
+
     /// One holder less of a reader with a flag; whether that has closed it.
     ///
     /// # Safety
@@ -351,25 +383,12 @@ impl<K, R> Inner<K, R> {
     /// The caller is a holder, and is none from now on.
     #[cold]
     pub(super) unsafe fn release(entry: NonNull<Entry<K, R>>) -> bool {
-        // SAFETY: a holder's.
-        let held = unsafe { entry.as_ref() };
-        if held.state.release(TIMED) {
+        // SAFETY: passed on.
+        if unsafe { Inner::release_simply(entry) } {
             return false;
         }
-        let seen = held.state.seen();
-        if seen.has(TIMED) {
-            let is_end =
-                |extra: &&Extra<K, R>| extra.times.is_end_of_use(seen.uses(), seen.holders() == 1);
-            if let Some(extra) = held.extra().filter(is_end) {
-                // SAFETY: the same.
-                let expiry = unsafe { &held.inner().settings.expiry };
-                // A clock that panics must not keep the reader from being released.
-                contained(|| extra.times.touch(expiry.now()));
-            }
-            if held.state.release(0) {
-                return false;
-            }
-        }
+        // SAFETY: a holder's.
+        let held = unsafe { entry.as_ref() };
         // SAFETY: the same. A clone, because the entry may be gone, and with it the cache, when
         // there is one holder less.
         let inner = Arc::clone(unsafe { held.inner() });
@@ -397,6 +416,9 @@ impl<K, R> Inner<K, R> {
             }
             Released::PutAway => {
                 drop(book);
+                // An error of the user's, which may own what others wait for.
+                let failure = held.extra().and_then(|extra| extra.failure().take());
+                contained(|| drop(failure));
                 // SAFETY: no holder is left, and there is no reader.
                 drop(unsafe { Entry::end(entry) });
             }
@@ -421,7 +443,10 @@ impl<K, R> Inner<K, R> {
         self.unmap(closing.hash(), entry, &epoch::pin());
         // SAFETY: the caller has set `CLOSED`.
         let reader = unsafe { closing.take_reader() };
-        let fine = self.call_on_close(&closing.key, reader, cause);
+        let fine = {
+            let _noted = (!hand_over).then(|| Within::close(self, 1));
+            self.call_on_close(&closing.key, reader, cause)
+        };
         let mut book = self.book();
         book.open -= 1;
         book.closed += 1;

@@ -6,7 +6,7 @@ use std::{
     mem::ManuallyDrop,
     ptr::{self, NonNull},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     extra::Failure,
     inner::{Book, Inner},
     policy,
-    waiting::{Answer, Place},
+    waiting::{Answer, Place, Turn},
 };
 use crate::sync::MutexGuard;
 
@@ -30,7 +30,8 @@ pub enum WhenFull {
     /// It is not opened: [`OpenError::Full`](super::OpenError::Full).
     Fail,
     /// Whoever wants to open it waits until there is a place, for so long at most, and fails
-    /// after that. First come, first served.
+    /// after that. First come, first served. (In the closing of a reader that is evicted in that of
+    /// another one, and so on, 64 deep, it fails at once.)
     Wait(Duration),
 }
 
@@ -50,14 +51,16 @@ impl Limits {
     }
 
     /// Whether something has to be evicted, although nobody opens anything right now.
-    pub(super) fn are_exceeded<K, R>(&self, book: &Book<K, R>) -> Option<CloseCause> {
+    /// If so many more waited for a place.
+    pub(super) fn are_exceeded<K, R>(&self, book: &Book<K, R>, more: usize) -> Option<CloseCause> {
         if self.max_weight.is_some_and(|max| book.weight > u128::from(max)) {
             return Some(CloseCause::Weight);
         }
         // What is being closed already will make places, which count here.
         let staying = book.open - book.closing + book.opening;
         let over = self.max_open.is_some_and(|max| staying > max);
-        (over || book.waiting.len() > book.closing).then_some(CloseCause::MaxOpen)
+        let to_come = book.closing.saturating_sub(book.stalled);
+        (over || book.waiting.len() + more > to_come).then_some(CloseCause::MaxOpen)
     }
 }
 
@@ -100,43 +103,74 @@ pub(super) enum Reserved<K, R> {
 }
 
 impl<K, R> Inner<K, R> {
-    /// Asks for a place. Evicts an idle reader if that makes one.
-    pub(super) fn reserve(self: &Arc<Self>) -> Reserved<K, R> {
+    /// Asks for a place. Evicts an idle reader if that makes one. There is none for later, unless the
+    /// caller would wait.
+    pub(super) fn reserve(self: &Arc<Self>, would_wait: bool) -> Reserved<K, R> {
         let limits = &self.settings.limits;
-        let mut book = self.book();
-        if book.stopped {
-            return Reserved::Refused(Failure::Closed);
-        }
-        // Whoever waits comes first.
-        if book.waiting.is_empty() {
-            if limits.allow_one_more(&book) {
+        // His turn, and the time that he would wait for it, begin when he comes.
+        let mut came: Option<(Turn, Instant)> = None;
+        loop {
+            let Some(mut book) = self.grant_one(self.book()) else { continue };
+            if book.stopped {
+                return Reserved::Refused(Failure::Closed);
+            }
+            // Whoever waits comes first.
+            let in_front = match &came {
+                None => book.waiting.len(),
+                Some((turn, _)) => book.waiting.in_front_of(turn),
+            };
+            if in_front == 0 && limits.allow_one_more(&book) {
                 book.opening += 1;
                 return Reserved::Place(Permit::new(self));
             }
-            if let Some(victim) = self.evict(&mut book, CloseCause::MaxOpen) {
+            let evicting = Within::evict(self);
+            if let Some(_evicting) = evicting.as_ref().filter(|_| in_front == 0) {
+                if let Some(victim) = self.evict(&mut book, CloseCause::MaxOpen) {
+                    drop(book);
+                    // SAFETY: evicted just now.
+                    unsafe { self.close(victim, CloseCause::MaxOpen, true) };
+                    return Reserved::Place(Permit::new(self));
+                }
+            }
+            let time = match limits.when_full {
+                WhenFull::Exceed => {
+                    book.opening += 1;
+                    return Reserved::Place(Permit::new(self));
+                }
+                // In too many evictions, the readers that this thread is closing are in its own way.
+                WhenFull::Wait(time) if would_wait && evicting.is_some() => time,
+                _ => return Reserved::Refused(Failure::Full),
+            };
+            let (turn, since) = match came.take() {
+                Some((turn, since)) => (turn, Some(since)),
+                None => (book.waiting.turn(), None),
+            };
+            // Those in front may be fewer than readers on their way out, and one more may not. Not when he
+            // is in the queue himself: he could be given a place while he is closing a reader.
+            let stalled = Within::count(self, What::Closing);
+            book.stalled += stalled;
+            let cause = limits.are_exceeded(&book, 1).filter(|_| in_front > 0);
+            let victim = cause.and_then(|cause| Some((self.evict(&mut book, cause)?, cause)));
+            let Some((victim, cause)) = victim else {
+                let place = Some(book.waiting.enter(turn));
                 drop(book);
-                // SAFETY: evicted just now.
-                unsafe { self.close(victim, CloseCause::MaxOpen, true) };
-                return Reserved::Place(Permit::new(self));
-            }
-        }
-        match limits.when_full {
-            WhenFull::Exceed => {
-                book.opening += 1;
-                Reserved::Place(Permit::new(self))
-            }
-            WhenFull::Fail => Reserved::Refused(Failure::Full),
-            WhenFull::Wait(time) => {
-                let place = book.waiting.enter();
-                drop(book);
-                Reserved::Later(Queued { inner: Arc::clone(self), place: Some(place) }, time)
-            }
+                let queued = Queued { inner: Arc::clone(self), place, stalled };
+                let spent = since.map_or(Duration::ZERO, |since| since.elapsed());
+                return Reserved::Later(queued, time.saturating_sub(spent));
+            };
+            let since = since.unwrap_or_else(Instant::now);
+            book.stalled -= stalled;
+            book.closing += 1;
+            drop(book);
+            // SAFETY: evicted just now.
+            unsafe { self.close(victim, cause, false) };
+            came = Some((turn, since));
         }
     }
 
     /// Asks for a place, and waits for it as the settings say.
     pub(super) fn reserve_blocking(self: &Arc<Self>) -> Result<Permit<K, R>, Failure> {
-        match self.reserve() {
+        match self.reserve(true) {
             Reserved::Place(permit) => Ok(permit),
             Reserved::Refused(failure) => Err(failure),
             Reserved::Later(queued, time) => {
@@ -161,8 +195,8 @@ impl<K, R> Inner<K, R> {
         let limits = &self.settings.limits;
         loop {
             let Some(mut book) = self.grant_one(self.book()) else { continue };
-            let Some(cause) = limits.are_exceeded(&book) else { return };
-            let Some(_evicting) = Evicting::begin(self) else { return };
+            let Some(cause) = limits.are_exceeded(&book, 0) else { return };
+            let Some(_evicting) = Within::evict(self) else { return };
             let Some(victim) = self.evict(&mut book, cause) else { return };
             book.closing += 1;
             drop(book);
@@ -196,45 +230,102 @@ impl<K, R> Inner<K, R> {
     }
 }
 
-thread_local! {
-    /// The caches that the thread is evicting from, the outermost first. (Models of loom and shuttle have
-    /// one for all of their threads, which is enough for the few evictions there.)
-    static EVICTING: RefCell<Vec<*const ()>> = const { RefCell::new(Vec::new()) };
+/// What a thread is doing with caches, the outermost first.
+type Doing = RefCell<Vec<Note>>;
+
+struct Note {
+    cache: *const (),
+    what: What,
+    times: usize,
 }
 
-/// This thread evicts from a cache.
+#[cfg(not(any(binlock_loom, binlock_shuttle)))]
+thread_local! {
+    static WITHIN: Doing = const { RefCell::new(Vec::new()) };
+}
+
+#[cfg(binlock_loom)]
+loom::thread_local! {
+    static WITHIN: Doing = RefCell::new(Vec::new());
+}
+
+#[cfg(binlock_shuttle)]
+shuttle::thread_local! {
+    static WITHIN: Doing = RefCell::new(Vec::new());
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// It evicts readers.
+    Evicting,
+    /// It closes readers that are counted as `closing`, or is about to.
+    Closing,
+}
+
+/// This thread does something with a cache.
 ///
 /// What it closes there is the user's code, and may use the cache. It may hold handles of others, whose
-/// release evicts in turn, and what is closed then may release more: no stack suffices for that.
-struct Evicting {
+/// release evicts in turn, and what is closed then may release more, or open others, for which something
+/// has to be evicted: no stack suffices for that.
+pub(super) struct Within {
     /// Not where the thread ends, and its thread-locals are gone.
     is_noted: bool,
 }
 
-impl Evicting {
-    /// So many of the same cache within one another. Then the rest is left to the innermost of them, which
-    /// goes on when what it is closing is closed.
+impl Within {
+    /// So many evictions from one cache within one another. Then the rest is left to the innermost of
+    /// them, when it goes on; and who opens a reader finds no place.
     const MOST: usize = 64;
 
-    fn begin<K, R>(cache: &Inner<K, R>) -> Option<Evicting> {
+    fn evict<K, R>(cache: &Inner<K, R>) -> Option<Within> {
+        (Within::count(cache, What::Evicting) < Self::MOST)
+            .then(|| Within::begin(cache, What::Evicting, 1))
+    }
+
+    /// So many are being closed, one after another.
+    pub(super) fn close<K, R>(cache: &Inner<K, R>, readers: usize) -> Within {
+        Within::begin(cache, What::Closing, readers)
+    }
+
+    fn begin<K, R>(cache: &Inner<K, R>, what: What, times: usize) -> Within {
+        let note = Note { cache: ptr::from_ref(cache).cast(), what, times };
+        let noted = WITHIN.try_with(|within| within.borrow_mut().push(note));
+        Within { is_noted: noted.is_ok() }
+    }
+
+    /// One less, for who is doing nothing else within this.
+    pub(super) fn one_less(&mut self) {
+        if self.is_noted {
+            let _ = WITHIN.try_with(|within| {
+                if let Some(note) = within.borrow_mut().last_mut() {
+                    note.times -= 1;
+                }
+            });
+        }
+    }
+
+    /// Whether the thread is closing a reader of the cache.
+    pub(super) fn is_closing<K, R>(cache: &Inner<K, R>) -> bool {
+        [What::Evicting, What::Closing].iter().any(|what| Within::count(cache, *what) > 0)
+    }
+
+    /// How often the thread is doing that.
+    fn count<K, R>(cache: &Inner<K, R>, what: What) -> usize {
         let cache = ptr::from_ref(cache).cast();
-        let note = |caches: &RefCell<Vec<*const ()>>| {
-            let mut caches = caches.borrow_mut();
-            let within = caches.iter().filter(|other| **other == cache).count();
-            (within < Self::MOST).then(|| {
-                caches.push(cache);
-                Evicting { is_noted: true }
-            })
+        let count = |within: &Doing| {
+            let within = within.borrow();
+            let such = within.iter().filter(|note| (note.cache, note.what) == (cache, what));
+            such.map(|note| note.times).sum()
         };
-        EVICTING.try_with(note).unwrap_or(Some(Evicting { is_noted: false }))
+        WITHIN.try_with(count).unwrap_or(0)
     }
 }
 
-impl Drop for Evicting {
+impl Drop for Within {
     fn drop(&mut self) {
         if self.is_noted {
             // The last one that has begun is the first to end.
-            let _ = EVICTING.try_with(|caches| caches.borrow_mut().pop());
+            let _ = WITHIN.try_with(|within| within.borrow_mut().pop());
         }
     }
 }
@@ -243,6 +334,8 @@ impl Drop for Evicting {
 pub(super) struct Queued<K, R> {
     inner: Arc<Inner<K, R>>,
     place: Option<Place>,
+    /// How many closings do not go on before there is the place: he is within them.
+    stalled: usize,
 }
 
 impl<K, R> Queued<K, R> {
@@ -261,7 +354,10 @@ impl<K, R> Queued<K, R> {
 
     fn step_out(&mut self) -> Option<Answer> {
         let place = self.place.take()?;
-        let answer = self.inner.book().waiting.leave(&place);
+        let mut book = self.inner.book();
+        book.stalled -= self.stalled;
+        let answer = book.waiting.leave(&place);
+        drop(book);
         // Maybe with its waker, which is somebody else's, and so not under the lock.
         drop(place);
         answer

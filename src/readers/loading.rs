@@ -57,7 +57,7 @@ impl<K, R> Drop for Refresh<K, R> {
 impl<K, R> Refresh<K, R> {
     /// A place for the new reader. A refresh does not wait for one: the old reader serves.
     fn place(&self) -> Option<Permit<K, R>> {
-        match self.inner.reserve() {
+        match self.inner.reserve(false) {
             Reserved::Place(permit) => Some(permit),
             Reserved::Refused(_) | Reserved::Later(..) => None,
         }

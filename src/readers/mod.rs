@@ -185,6 +185,19 @@ impl<K, R, S> ReaderCache<K, R, S> {
     }
 
     /// What the cache has done so far. Takes time proportional to the number of readers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use binlock::ReaderCache;
+    /// let readers = ReaderCache::builder().max_open(1).build()?;
+    /// for key in [1, 1, 2] {
+    ///     drop(readers.get_or_open(key, |_| Ok::<_, std::io::Error>(key))?);
+    /// }
+    /// let stats = readers.stats();
+    /// assert_eq!((stats.hits, stats.misses, stats.opened, stats.closed), (1, 2, 2, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stats(&self) -> Stats {
         self.inner.stats()
     }
@@ -196,6 +209,20 @@ impl<K, R, S> ReaderCache<K, R, S> {
     /// All clones of the cache are closed by this. If the calling thread has handles itself, it
     /// waits for them in vain; so it does for a reader that it is just opening or closing, if this
     /// is called from there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use binlock::ReaderCache;
+    ///
+    /// let readers = ReaderCache::builder().max_open(10).build()?;
+    /// drop(readers.get_or_open("a", |_| Ok::<_, std::io::Error>(1))?);
+    /// let closed = readers.close(Duration::from_secs(1));
+    /// assert!(closed.is_complete() && closed.closed == 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn close(&self, patience: Duration) -> Closed<K, R> {
         self.inner.shut_down(patience)
     }
@@ -227,6 +254,17 @@ where
     /// A handle to the key's reader, if it is open. Counts as a use.
     ///
     /// A reader that is being opened is not found, and not waited for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use binlock::ReaderCache;
+    /// let readers = ReaderCache::builder().max_open(10).build()?;
+    /// assert!(readers.get("a").is_none());
+    /// drop(readers.get_or_open("a", |_| Ok::<_, std::io::Error>(1))?);
+    /// assert_eq!(*readers.get("a").unwrap(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn get<Q>(&self, key: &Q) -> Option<Handle<K, R>>
     where
@@ -258,6 +296,9 @@ where
     ///
     /// `open` runs outside of every lock, and may use the cache.
     ///
+    /// If it costs something to make the key (a `PathBuf` of a `&Path`), [`get`](ReaderCache::get) it
+    /// first; the statistics count one miss more then for each that is opened.
+    ///
     /// # Errors
     ///
     /// See [`OpenError`].
@@ -265,7 +306,11 @@ where
     /// # Panics
     ///
     /// If `open`, the weigher or the closure for `expire_after` panics. The key is free then,
-    /// and those who waited try for themselves.
+    /// and those who waited try for themselves. (If the clock does, the reader may be there all the same.)
+    ///
+    /// # Examples
+    ///
+    /// See [there](ReaderCache#examples).
     #[inline]
     pub fn get_or_open<E>(
         &self,
@@ -296,6 +341,19 @@ where
     /// [`clock`](Builder::clock) panics. Then the reader that was there is gone, and the new one may be
     /// closed already. If the key's `Hash` or `Eq` panics, the new reader is dropped, without
     /// [`on_close`](Builder::on_close), and nothing else has happened.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use binlock::ReaderCache;
+    /// let readers = ReaderCache::builder().max_open(10).build()?;
+    /// let held = readers.insert("a", 1).unwrap();
+    /// drop(readers.insert("a", 2));
+    /// // The first one is closed with its last handle.
+    /// assert!(*held == 1 && held.is_detached());
+    /// assert_eq!(*readers.get("a").unwrap(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn insert(&self, key: K, reader: R) -> Result<Handle<K, R>, InsertError<R>> {
         let permit = match self.inner.reserve_blocking() {
             Ok(permit) => permit,
@@ -332,6 +390,17 @@ where
     ///
     /// A reader that is being opened does not enter the cache any more: those who wait for it
     /// get it, detached.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use binlock::ReaderCache;
+    /// let readers = ReaderCache::builder().max_open(10).build()?;
+    /// let held = readers.get_or_open("a", |_| Ok::<_, std::io::Error>(1))?;
+    /// assert_eq!(readers.remove("a").detached, 1);
+    /// assert_eq!((readers.remove("a").count(), *held), (0, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn remove<Q>(&self, key: &Q) -> Removed
     where
         Q: Hash + Equivalent<K> + ?Sized,

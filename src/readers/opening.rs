@@ -3,7 +3,7 @@
 //! Who opens a reader puts an entry for it into the map, if there is none: that is the whole
 //! election. Then he opens it, in no lock, and publishes the reader, or fails. The rest is what
 //! claims on keys of a map are: who holds which one is written down in the book of `claims`
-//! (by the entry's address), and others sleep in its queue, which knows circles when it sees
+//! (by the entry's address), and others sleep in its queue, which knows cycles when it sees
 //! them.
 //!
 //! The claim is on the entry, and not on the key's slot in the map (as that of
@@ -127,7 +127,7 @@ impl<K, R, H: Holder> Opening<K, R, H> {
         // SAFETY: held by this opening.
         let is_out = !unsafe { inner.enter(&mut book, pointer, weight) };
         let before = entry.state.publish(inner.flags());
-        let is_too_much = inner.settings.limits.are_exceeded(&book).is_some();
+        let is_too_much = inner.settings.limits.are_exceeded(&book, 0).is_some();
         drop(book);
 
         if is_out && !was_out {
@@ -185,7 +185,7 @@ impl<K, R, H: Holder> Opening<K, R, H> {
         let entry = joined.entry();
         self.inner.unmap(entry.hash(), joined.pointer(), &epoch::pin());
         // It is set once, here.
-        let _ = entry.extra_or_new().failure.set(failure);
+        *entry.extra_or_new().failure() = Some(failure);
         self.holder.release(joined.address());
         self.inner.book().failed += 1;
         if entry.state.fail().has(WAITED) {
@@ -347,11 +347,13 @@ impl<K, R> Inner<K, R> {
                 return Err(error.expect("a place is not given up"));
             }
         };
-        self.sweep_now_and_then();
         match open(&opening.entry().key) {
             Ok(reader) => {
                 let weight = opening.put(reader);
-                Ok(opening.publish(weight, permit))
+                let handle = opening.publish(weight, permit);
+                // Not before that: others may wait for the reader, or for its place.
+                self.sweep_now_and_then();
+                Ok(handle)
             }
             Err(error) => {
                 let error = Arc::new(error);
@@ -420,8 +422,8 @@ impl<K, R> Joined<K, R> {
         let seen = self.entry().state.seen();
         debug_assert!(!seen.has(OPENING));
         if seen.has(FAILED) {
-            let failure = self.entry().extra().and_then(|extra| extra.failure.get());
-            return Waited::Failed(failure.expect("it is set before the flag").clone());
+            let failure = self.entry().extra().and_then(|extra| extra.failure().clone());
+            return Waited::Failed(failure.expect("it is set before the flag"));
         }
         // SAFETY: it is neither being opened, nor has it failed.
         Waited::Open(unsafe { self.into_handle() })

@@ -21,7 +21,8 @@ pub struct Stats {
     pub joined_opens: u64,
     /// Readers that have been opened, or inserted.
     pub opened: u64,
-    /// Openings that failed, were cancelled, or were refused for want of a place.
+    /// Openings that failed, were cancelled, or were refused for want of a place. Of those that open a reader
+    /// anew: for which the loader has returned an error.
     pub failed_opens: u64,
     /// Readers that have been closed.
     pub closed: u64,

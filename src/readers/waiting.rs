@@ -18,6 +18,9 @@ pub(super) struct Waiting {
     last: u64,
 }
 
+/// Where somebody will be in the queue: behind all who have come before.
+pub(super) struct Turn(u64);
+
 /// Somebody's place in the queue.
 #[derive(Clone)]
 pub(super) struct Place(Arc<Spot>);
@@ -54,9 +57,18 @@ impl Waiting {
         self.places.len()
     }
 
-    pub(super) fn enter(&mut self) -> Place {
+    pub(super) fn turn(&mut self) -> Turn {
         self.last += 1;
-        let (number, state) = (self.last, Mutex::new(State::default()));
+        Turn(self.last)
+    }
+
+    /// How many in the queue have come before.
+    pub(super) fn in_front_of(&self, turn: &Turn) -> usize {
+        self.places.range(..turn.0).count()
+    }
+
+    pub(super) fn enter(&mut self, Turn(number): Turn) -> Place {
+        let state = Mutex::new(State::default());
         let place = Place(Arc::new(Spot { number, state, changed: Condvar::new() }));
         self.places.insert(number, place.clone());
         place

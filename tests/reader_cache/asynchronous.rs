@@ -397,7 +397,7 @@ fn a_key_that_its_own_future_asks_for_is_refused_however_it_asks() {
             let refusals = refusals.take();
             assert_eq!(refusals.len(), 6, "{refusals:?}");
             assert!(refusals.iter().all(|length| *length <= 2), "{refusals:?}");
-            // The circle through B is refused at one of its ends, so B may be there or not.
+            // The cycle through B is refused at one of its ends, so B may be there or not.
             assert!(shelf.keys().is_superset(&BTreeSet::from([A, D])));
             shelf.assert_adds_up();
         });

@@ -301,7 +301,7 @@ fn the_drop_of_an_opening_within_which_others_run_drops_them_too() {
 }
 
 #[test]
-fn a_wait_that_was_given_up_is_part_of_no_circle() {
+fn a_wait_that_was_given_up_is_part_of_no_cycle() {
     within(30, || {
         let shelf = Shelf::new(|builder| builder);
         // While it opens A it waits for B for a while only.

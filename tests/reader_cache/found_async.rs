@@ -252,7 +252,7 @@ fn a_weigher_that_wants_the_reader_that_it_weighs_is_refused_in_an_opening_by_a_
 }
 
 #[test]
-fn a_weigher_in_a_circle_is_seen_in_an_opening_by_a_task() {
+fn a_weigher_in_a_cycle_is_seen_in_an_opening_by_a_task() {
     within(30, || {
         for (asks, is_task) in Asks::ALL.into_iter().flat_map(|asks| [(asks, false), (asks, true)])
         {

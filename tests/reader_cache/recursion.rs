@@ -1,4 +1,4 @@
-//! Openings that ask for what they are about to open, on one thread or in a circle of them.
+//! Openings that ask for what they are about to open, on one thread or in a cycle of them.
 
 use std::{
     convert::Infallible,
@@ -84,7 +84,7 @@ fn a_reader_that_is_asked_for_through_the_openings_of_others_is_an_error() {
 
 /// So many threads each open the reader of their own key, and from within that of the next
 /// one's, when all are there.
-fn circle(threads: usize) {
+fn cycle(threads: usize) {
     let shelf = Shelf::with_room(100);
     let barrier = Barrier::new(threads);
     let recursive = AtomicUsize::new(0);
@@ -102,24 +102,24 @@ fn circle(threads: usize) {
         });
         assert_eq!(outer.unwrap().read(), thread as u64);
     });
-    // The one who closes the circle is told, and that breaks it for all others.
+    // The one who closes the cycle is told, and that breaks it for all others.
     assert_eq!(recursive.into_inner(), 1, "of {threads} threads");
     assert_eq!((shelf.len(), shelf.book.opened()), (threads, threads));
     shelf.assert_adds_up();
 }
 
 #[test]
-fn a_circle_of_two_threads_is_an_error_for_one() {
-    within(20, || (0..20).for_each(|_| circle(2)));
+fn a_cycle_of_two_threads_is_an_error_for_one() {
+    within(20, || (0..20).for_each(|_| cycle(2)));
 }
 
 #[test]
-fn a_circle_of_many_threads_is_an_error_for_one() {
-    within(40, || [3, 4, 8].into_iter().for_each(circle));
+fn a_cycle_of_many_threads_is_an_error_for_one() {
+    within(40, || [3, 4, 8].into_iter().for_each(cycle));
 }
 
 #[test]
-fn threads_that_wait_for_each_other_without_a_circle_all_get_their_readers() {
+fn threads_that_wait_for_each_other_without_a_cycle_all_get_their_readers() {
     within(40, || {
         let shelf = Shelf::with_room(100);
         // Each key from within that of each greater one.
