@@ -22,7 +22,7 @@ use crate::common::maps::{
     PapayaEach, SccIndexEach, SccMap, Sharded, StdMutex,
 };
 use crate::common::slow_closures::{CONTENDERS, compute_all};
-use crate::common::{circles, computations, work};
+use crate::common::{computations, cycles, work};
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
@@ -154,7 +154,7 @@ fn slow_closures(criterion: &mut Criterion) {
     }
 }
 
-/// From closing a circle to being told, while 64 other threads wait. Each circle takes
+/// From closing a cycle to being told, while 64 other threads wait. Each cycle takes
 /// milliseconds to set up, of which criterion does not know: it gets the mean of a few, as often
 /// as it asks for.
 fn cycle(criterion: &mut Criterion) {
@@ -163,7 +163,7 @@ fn cycle(criterion: &mut Criterion) {
     group.sampling_mode(SamplingMode::Flat).sample_size(10);
     group.bench_function("binlock", |bencher| {
         bencher.iter_custom(|iterations| {
-            let total: Duration = circles::times_of_refusal(64, CIRCLES).into_iter().sum();
+            let total: Duration = cycles::times_of_refusal(64, CIRCLES).into_iter().sum();
             total.mul_f64(iterations as f64 / CIRCLES as f64)
         });
     });

@@ -7,8 +7,8 @@
     reason = "each benchmark binary uses its own part of this module"
 )]
 
-pub mod circles;
 pub mod computations;
+pub mod cycles;
 pub mod keys;
 pub mod lanes;
 pub mod machine;

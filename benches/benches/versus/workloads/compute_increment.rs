@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::comparison::Comparison;
-use super::crowds::{in_turns, name_of, time};
+use super::crowds::{name_of, time};
 use super::groups::{Group, cost, in_groups};
 use super::oversubscription::{self, Oversubscription};
 use super::{Job, LARGEST_COMPUTED, Run, fill_cost, workload};
@@ -108,10 +108,11 @@ impl Crowds {
         let args = run.args;
         let samples = group.interleave(run, args.rounds, self.cost, |map, round| {
             let start = keys.start_of_round(round);
-            in_turns(&self.counts, round, |threads| {
+            let slice = |&threads: &usize| {
                 let crowd = Crowd { threads, time: time(args, threads), keys, start };
                 map.increments_of_crowd(&crowd).nanoseconds()
-            })
+            };
+            self.counts.iter().map(slice).collect::<Vec<_>>()
         });
         for (number, comparison) in self.comparisons.iter_mut().enumerate() {
             let of_count = |rounds: &Vec<Vec<f64>>| rounds.iter().map(|ns| ns[number]).collect();

@@ -134,17 +134,6 @@ pub fn warm_up(entries: usize, round: usize) -> u32 {
     if round == 0 && entries > LARGE { 10 } else { 1 }
 }
 
-/// Has a slice for each number of threads, each round beginning with another one, so that none
-/// always follows the same.
-pub fn in_turns(counts: &[usize], round: usize, mut slice: impl FnMut(usize) -> f64) -> Vec<f64> {
-    let mut samples = vec![0.0; counts.len()];
-    for turn in 0..counts.len() {
-        let number = (round + turn) % counts.len();
-        samples[number] = slice(counts[number]);
-    }
-    samples
-}
-
 /// `exchange_2_threads/2^21`; nothing is said of one thread.
 pub fn name_of(name: &str, threads: usize, entries: usize) -> String {
     match threads {
@@ -167,10 +156,15 @@ fn measure(
     in_groups(run, contenders, *entries, |run, group| {
         let args = run.args;
         let samples = group.interleave(run, *rounds, cost, |map, round| {
-            in_turns(counts, round, |threads| {
-                let time = time(args, threads) * warm_up(*entries, round);
-                map.slice(&Slice { threads, time, round }).nanoseconds()
-            })
+            // Few threads first: not all maps can be told to free what very many have left, which would
+            // be paid for by few otherwise.
+            counts
+                .iter()
+                .map(|&threads| {
+                    let time = time(args, threads) * warm_up(*entries, round);
+                    map.slice(&Slice { threads, time, round }).nanoseconds()
+                })
+                .collect::<Vec<_>>()
         });
         let wrong = group.check(|map| {
             map.check();

@@ -1,11 +1,11 @@
-//! How soon a thread is told that its wait would end in a circle, among many that wait and alone.
+//! How soon a thread is told that its wait would end in a cycle, among many that wait and alone.
 //! A latency: no peer has anything like it.
 
 use std::time::Duration;
 
 use super::{Job, Run};
 use crate::args::Args;
-use crate::common::circles::times_of_refusal;
+use crate::common::cycles::times_of_refusal;
 use crate::common::report::{Measure, Row, Table};
 use crate::rounds;
 

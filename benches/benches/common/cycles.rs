@@ -1,5 +1,5 @@
 //! Two threads that would wait for each other's computations for ever: how soon the one that
-//! closes the circle is told. Nothing but binlock notices.
+//! closes the cycle is told. Nothing but binlock notices.
 
 use std::sync::Barrier;
 use std::thread;
@@ -21,15 +21,15 @@ const OWN: u64 = 100;
 const UNTIL_ASLEEP: Duration = Duration::from_millis(2);
 const UNTIL_ALL_SLEEP: Duration = Duration::from_millis(20);
 
-/// The times from closing a circle to the refusal, of so many circles one after the other, while
+/// The times from closing a cycle to the refusal, of so many cycles one after the other, while
 /// so many other threads wait. Every second one of these is in a computation of its own.
-pub fn times_of_refusal(others: usize, circles: usize) -> Vec<Duration> {
+pub fn times_of_refusal(others: usize, cycles: usize) -> Vec<Duration> {
     let map = Map::with_hasher(hasher());
     let others = others as u64;
     let times = thread::scope(|scope| {
         let map = &map;
         let awaited = map.entry(AWAITED).expect("nothing else is being computed");
-        let wait = || *map.compute_if_absent(AWAITED, |_| 0).expect("it is not in a circle");
+        let wait = || *map.compute_if_absent(AWAITED, |_| 0).expect("it is not in a cycle");
         let waiting: Vec<_> = (OWN..OWN + others)
             .map(|own| {
                 scope.spawn(move || match own % 2 {
@@ -39,8 +39,8 @@ pub fn times_of_refusal(others: usize, circles: usize) -> Vec<Duration> {
             })
             .collect();
         thread::sleep(UNTIL_ALL_SLEEP);
-        let mut times = Vec::with_capacity(circles);
-        while times.len() < circles {
+        let mut times = Vec::with_capacity(cycles);
+        while times.len() < cycles {
             times.extend(time_of_refusal(map));
         }
         assert!(!waiting.iter().any(|thread| thread.is_finished()), "somebody has not waited");
@@ -52,7 +52,7 @@ pub fn times_of_refusal(others: usize, circles: usize) -> Vec<Duration> {
     times
 }
 
-/// `None` if the first thread was so late that it was the one to close the circle.
+/// `None` if the first thread was so late that it was the one to close the cycle.
 fn time_of_refusal(map: &Map) -> Option<Duration> {
     let both_compute = Barrier::new(2);
     let first = || {
