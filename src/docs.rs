@@ -1,5 +1,8 @@
 //! Chapters: how the crate works inside, and what to know before depending on it.
 
+#[doc = include_str!("../docs/coming-from.md")]
+pub mod coming_from {}
+
 #[doc = include_str!("../docs/design.md")]
 pub mod design {}
 

@@ -51,7 +51,7 @@ where
     V: Deserialize<'de>,
     S: BuildHasher + Default,
 {
-    /// Of a key that comes twice the last value is kept.
+    /// If a key comes more than once, its last value is kept.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(MapVisitor(PhantomData))
     }

@@ -246,6 +246,22 @@ fn entries_show_their_key_and_their_value() {
     assert_eq!(map.len(), 1);
 }
 
+/// An error with a cause.
+#[derive(Debug)]
+struct Chained(std::num::ParseIntError);
+
+impl std::fmt::Display for Chained {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("no number")
+    }
+}
+
+impl Error for Chained {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
 #[test]
 fn a_computation_that_failed_says_why() {
     let map = HashMap::new();
@@ -255,6 +271,8 @@ fn a_computation_that_failed_says_why() {
     assert!(failed.to_string().ends_with(&cause.to_string()), "{failed}");
     // What is in the message is no source as well: a report of all would tell it twice.
     assert!(failed.source().is_none());
+    let chained = ComputeError::Closure(Chained(failed.closure().unwrap().clone()));
+    assert_eq!(chained.source().unwrap().to_string(), cause.to_string());
 
     // In itself: the inner one is refused, and the outer one passes that on.
     let refused = map.try_compute_if_absent(1, |_| {

@@ -1,4 +1,4 @@
-//! Circles that run through closures that drive futures, futures that hold entries, and
+//! Cycles that run through closures that drive futures, futures that hold entries, and
 //! futures that change their place: each must be noticed, or it hangs for ever.
 
 mod common;

@@ -1,5 +1,5 @@
 //! Closures that drive futures, beside others that do: what has to wait for them is part of a
-//! circle, and what does not have to is not.
+//! cycle, and what does not have to is not.
 
 mod common;
 

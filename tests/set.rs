@@ -184,7 +184,6 @@ fn a_key_is_replaced_through_a_view_as_through_the_set_and_results_compare_as_ke
 fn sets_are_compared_with_each_other() {
     let make = |keys: &[u64]| -> HashSet<u64> { keys.iter().copied().collect() };
     let (small, large, other) = (make(&[1, 2]), make(&[1, 2, 3]), make(&[7, 8]));
-    // Views of sets, with the same type of hasher.
     let (s, l, o) = (small.pin(), large.pin(), other.pin());
     assert!(s.is_subset(&l) && l.is_superset(&s) && s.is_subset(&s) && s.is_superset(&s));
     assert!(!l.is_subset(&s) && !s.is_superset(&l) && !s.is_subset(&o));
@@ -270,4 +269,21 @@ fn every_key_is_dropped_once() {
         drop(set);
         ledger.assert_all_dropped_once();
     });
+}
+
+#[test]
+fn a_view_makes_room_and_compares_with_a_set_of_another_hasher() {
+    let (few, more) =
+        (HashSet::from([1, 2]), HashSet::<u64, Hashers>::with_hasher(Hashers::Good(1)));
+    more.pin().reserve(1_000);
+    assert!(more.capacity() >= 1_000 && more.pin().try_reserve(usize::MAX).is_err());
+    (0..10).for_each(|key| assert!(more.insert(key)));
+    let view = more.pin();
+    assert!(few.pin().is_subset(&view) && view.is_superset(&few.pin()));
+    assert!(!view.is_subset(&few.pin()) && !few.pin().is_superset(&view));
+    assert!(!view.is_disjoint(&few.pin()) && view.is_disjoint(&HashSet::from([10]).pin()));
+    let before = view.capacity();
+    view.shrink_to_fit();
+    assert!(view.capacity() < before);
+    assert!(std::ptr::eq(view.hasher(), more.hasher()));
 }

@@ -65,11 +65,11 @@ impl Computations {
                 self.sums.merge(key, taken + 1, |sum, more| Some(sum + more)).map(drop)
             }
         };
-        result.expect("nobody is in a circle here");
+        result.expect("nobody is in a cycle here");
         self.added.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A computation that needs another one, in whatever order: circles of threads come about.
+    /// A computation that needs another one, in whatever order: cycles of threads come about.
     pub fn nested(&self, random: &mut Random) {
         let (outer, inner, number) = (random.below(HOT), random.below(HOT), random.next());
         let computed = self.hot.compute_if_absent(outer, |key| {
@@ -133,6 +133,6 @@ impl Computations {
         for (key, value) in self.hot.pin().iter() {
             value.check(*key);
         }
-        verdict.note(format!("{} computations in circles were refused", self.refused.into_inner()));
+        verdict.note(format!("{} computations in cycles were refused", self.refused.into_inner()));
     }
 }

@@ -46,7 +46,7 @@ const SCENES: [Scene; 7] = [
     Scene { what: "a computation that needs its own key", play: own_key },
     Scene { what: "a computation that inserts its own key", play: own_insertion },
     Scene { what: "a computation that makes the map grow", play: growth },
-    Scene { what: "two threads that need each other's keys", play: circle },
+    Scene { what: "two threads that need each other's keys", play: cycle },
     Scene { what: "a slow computation, and who does not wait for it", play: slow },
     Scene { what: "recursive Fibonacci, remembered, by 8 threads", play: fibonacci },
 ];
@@ -129,7 +129,7 @@ fn growth() -> Result<String> {
     Ok(format!("all {} present", format::grouped(map.len() as u64)))
 }
 
-fn circle() -> Result<String> {
+fn cycle() -> Result<String> {
     let map = &Map::default();
     let both_claimed = &Barrier::new(2);
     let needs = |mine: u64, other: u64| {
@@ -154,7 +154,7 @@ fn circle() -> Result<String> {
     let mut results = [one?, two?];
     results.sort();
     check(results == [(10, Some(2)), (11, None)], format!("{results:?}"))?;
-    Ok("one is refused (a circle of 2), the other goes on".to_string())
+    Ok("one is refused (a cycle of 2), the other goes on".to_string())
 }
 
 fn slow() -> Result<String> {

@@ -29,7 +29,7 @@ pub struct Id(pub u16);
 impl Id {
     const COUNT: u16 = 512;
 
-    /// The identities that follow this one, in a circle.
+    /// The identities that follow this one, in a cycle.
     pub fn and_next(self, count: u8) -> impl Iterator<Item = u16> {
         (0..u16::from(count % 64)).map(move |i| (self.0 + i) % Self::COUNT)
     }

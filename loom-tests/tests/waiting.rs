@@ -1,5 +1,5 @@
 //! Who waits for a claim is woken, and nobody waits for himself: threads and futures, in
-//! circles and out of them.
+//! cycles and out of them.
 #![cfg(binlock_loom)]
 
 use std::{
@@ -192,7 +192,7 @@ fn two_computations_that_write_each_others_keys_end_and_one_is_told() {
 }
 
 #[test]
-fn who_waits_beside_a_circle_is_woken_when_it_is_broken() {
+fn who_waits_beside_a_cycle_is_woken_when_it_is_broken() {
     model_within(0, || {
         let map = map();
         let one = spawn(&map, |map| compute_writing(map, A, B).is_some());
@@ -203,7 +203,7 @@ fn who_waits_beside_a_circle_is_woken_when_it_is_broken() {
     });
 }
 
-// Circles.
+// Cycles.
 
 #[test]
 fn of_two_computations_that_need_each_other_one_is_refused_and_both_end() {
@@ -217,7 +217,7 @@ fn of_two_computations_that_need_each_other_one_is_refused_and_both_end() {
 }
 
 #[test]
-fn of_three_computations_in_a_circle_one_is_refused_and_all_end() {
+fn of_three_computations_in_a_cycle_one_is_refused_and_all_end() {
     model_within(0, || {
         let map = map();
         let one = spawn(&map, |map| compute_needing(map, B, C));
@@ -229,7 +229,7 @@ fn of_three_computations_in_a_circle_one_is_refused_and_all_end() {
 }
 
 #[test]
-fn two_computations_that_need_a_third_key_are_no_circle() {
+fn two_computations_that_need_a_third_key_are_no_cycle() {
     // One preemption, or neither would ever meet the other's claim on the third key.
     model_within(1, || {
         let map = map();
@@ -467,7 +467,7 @@ fn those_behind_a_future_that_leaves_the_queue_are_woken() {
 }
 
 #[test]
-fn who_waits_no_longer_is_in_no_circle() {
+fn who_waits_no_longer_is_in_no_cycle() {
     model_within(1, || {
         let map = map();
         let left = Arc::new(AtomicBool::new(false));

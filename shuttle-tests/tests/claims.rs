@@ -1,4 +1,4 @@
-//! Claims, those who wait for them, and circles, with eight threads at work.
+//! Claims, those who wait for them, and cycles, with eight threads at work.
 #![cfg(binlock_shuttle)]
 
 use std::sync::{

@@ -173,7 +173,7 @@ impl Computation {
         }
         context.note(self);
         if !matches!(context, Context::Free) {
-            // What it waits for, it has to ask for again: it may have closed a circle.
+            // What it waits for, it has to ask for again: it may have closed a cycle.
             waits::disturb(self);
         }
     }

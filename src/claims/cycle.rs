@@ -9,7 +9,7 @@
 //! A thread's claims are told apart: what it waits for or drives holds up those that it has
 //! at that time, and not one that a closure beside that takes later, and settles.
 //!
-//! Every circle is closed by a wait, and every wait is checked, under one lock, before it
+//! Every cycle is closed by a wait, and every wait is checked, under one lock, before it
 //! begins, and again when more depends on it: when it has become part of another computation,
 //! or is polled under more claims. So there is none, but for what is invisible: see the chapter
 //! on limitations.
@@ -48,7 +48,7 @@ impl Actor {
     }
 }
 
-/// A search for a circle.
+/// A search for a cycle.
 struct Search {
     /// Who has to go on, for which claim (of a task: for any), and after how many waits. Breadth
     /// first: steps that are no waits come before those that are.
@@ -99,9 +99,9 @@ impl Search {
 }
 
 impl Waits {
-    /// The shortest circle that a wait of `context` for the claim would close: how many
+    /// The shortest cycle that a wait of `context` for the claim would close: how many
     /// waits it has, this one included.
-    pub(super) fn circle(&self, context: &Context, address: usize) -> Option<usize> {
+    pub(super) fn cycle(&self, context: &Context, address: usize) -> Option<usize> {
         if matches!(context, Context::Free) {
             return None;
         }

@@ -3,7 +3,7 @@
 //! A claim is known by the address of its node (see `raw::claim`). Whoever computes is an
 //! *actor*: a thread, or an asynchronous computation. `context` knows which of them the
 //! running code belongs to, `holder` which claims each of them holds, `waits` who sleeps
-//! until which claim is settled, and `cycle` finds the circles in all that before anybody
+//! until which claim is settled, and `cycle` finds the cycles in all that before anybody
 //! falls asleep.
 //!
 //! Taking a claim writes to a line of the thread's own and settling one reads a bit that

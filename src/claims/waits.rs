@@ -40,15 +40,14 @@ struct Wait {
 
 /// The queue, by the address of what is waited for, and what is asked about it.
 pub(super) struct Waits {
-    ///
-    /// Of each: those who wait, in the order in which they came. There may be thousands, each of
+    /// Of each, those who wait, in the order in which they came. There may be thousands, each of
     /// whom is looked for whenever he is polled.
     queues: Map<BTreeMap<u64, Wait>>,
     /// What each asynchronous computation waits for: the same as in `queues`.
     pub(super) edges: Map<Vec<usize>>,
     /// What threads wait for in the middle of something: the same.
     pub(super) busy: Vec<BusyWait>,
-    /// Claims that plain writes have overtaken, with the length of the circle, until their
+    /// Claims that plain writes have overtaken, with the length of the cycle, until their
     /// holders learn about it.
     overtaken: Map<usize>,
     /// All threads that have ever claimed or waited, and live.
@@ -178,7 +177,7 @@ fn enlist(
     if !mark() {
         return Verdict::Settled;
     }
-    if let Some(length) = waits.circle(&context, address) {
+    if let Some(length) = waits.cycle(&context, address) {
         return Verdict::Recursive(length);
     }
     let id = waits.next_id;

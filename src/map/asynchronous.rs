@@ -27,7 +27,7 @@ use crate::{
 /// * The future that computes is the one whose caller came first. **Dropping it cancels the
 ///   computation**: the claim is released, and the next one who waits computes for himself.
 ///   A future that is neither polled nor dropped keeps the others waiting.
-/// * Recursion is noticed through `.await` within one task, and in circles of tasks and
+/// * Recursion is noticed through `.await` within one task, and in cycles of tasks and
 ///   threads. The branches of a `join!` inside one computation wait for each other as
 ///   strangers do. What is spawned as a task of its own is a stranger, too: a computation
 ///   that awaits a *spawned* task that wants the same key waits for ever.

@@ -19,7 +19,7 @@ use super::{
 /// * The closure runs at most once.
 /// * If it panics or fails, the key is as it was, and somebody else may try.
 /// * The thread is not pinned by the map while the closure runs or while it waits.
-/// * A computation that would wait for itself, directly or through a circle of threads,
+/// * A computation that would wait for itself, directly or through a cycle of threads,
 ///   tasks and maps, gets [`RecursiveUpdate`] at once instead of a deadlock. A plain write
 ///   (`insert`, `remove`, ...) that would wait for ever goes ahead, and the computation that
 ///   it overtakes gets the error.
@@ -44,9 +44,12 @@ where
     /// waits for nobody. Otherwise at most one thread or task computes the value, and the
     /// others that want it sleep meanwhile. Expected constant time beside `f`.
     ///
+    /// If it costs something to make the key (a `String` of a `&str`), [`get`](HashMap::get) it first.
+    ///
     /// # Errors
     ///
-    /// [`RecursiveUpdate`] if the computation needs itself; see [there](RecursiveUpdate).
+    /// [`RecursiveUpdate`] if the computation needs itself or was overtaken; see
+    /// [there](RecursiveUpdate).
     ///
     /// # Panics
     ///
@@ -233,7 +236,7 @@ where
     /// # Errors
     ///
     /// [`RecursiveUpdate`] if this thread has claimed the key already, or would wait for
-    /// itself in a circle.
+    /// itself in a cycle.
     ///
     /// # Panics
     ///

@@ -18,6 +18,9 @@ use crate::{epoch, raw::Claim};
 /// Where a plain write of this thread, or of one that waits for it, overtakes the claim,
 /// the method that ends it returns [`RecursiveUpdate`], and the plain write stands.
 ///
+/// What the methods return is a [`Ref`](crate::Ref) of an entry from `HashMap::entry`, and a plain `&V` of
+/// one from `Pinned::entry`: that is `P::Found<K, V>` in their signatures.
+///
 /// # Leaking
 ///
 /// An entry may be leaked (with [`mem::forget`](std::mem::forget)), and so leak its key. The
@@ -102,6 +105,10 @@ impl<'a, K, V, P: Pinning<'a>> Entry<'a, K, V, P> {
     ///
     /// If the claim was overtaken.
     ///
+    /// # Panics
+    ///
+    /// If `f` does; the key is as it was then.
+    ///
     /// # Examples
     ///
     /// ```
@@ -119,6 +126,10 @@ impl<'a, K, V, P: Pinning<'a>> Entry<'a, K, V, P> {
     /// # Errors
     ///
     /// If the claim was overtaken.
+    ///
+    /// # Panics
+    ///
+    /// If `f` does; the key is as it was then.
     ///
     /// # Examples
     ///
@@ -149,6 +160,10 @@ impl<'a, K, V, P: Pinning<'a>> Entry<'a, K, V, P> {
     /// # Errors
     ///
     /// What `f` returned, or that the claim was overtaken.
+    ///
+    /// # Panics
+    ///
+    /// If `f` does; the key is as it was then.
     ///
     /// # Examples
     ///
@@ -207,6 +222,14 @@ impl<'a, K, V, P: Pinning<'a>> Entry<'a, K, V, P> {
     /// Computes a new value from the present one, if there is one. It is stored when the
     /// entry is dropped, or by the method that is called next.
     ///
+    /// Unlike the closure of the standard map's, this one returns the new value, as values do not
+    /// change in place. If the claim has been overtaken, dropping the entry drops the new value and says
+    /// nothing: end with [`or_insert`](Entry::or_insert) or the like to be told.
+    ///
+    /// # Panics
+    ///
+    /// If `f` does; the key is as it was then.
+    ///
     /// # Examples
     ///
     /// ```
@@ -232,6 +255,15 @@ impl<'a, K, V, P: Pinning<'a>> Entry<'a, K, V, P> {
     /// # Errors
     ///
     /// If the claim was overtaken; the value is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let map = binlock::HashMap::from([(1, 'a')]);
+    /// assert_eq!(*map.entry(1)?.insert('b')?, 'b');
+    /// assert_eq!(*map.entry(2)?.insert('c')?, 'c');
+    /// # Ok::<(), binlock::RecursiveUpdate>(())
+    /// ```
     pub fn insert(self, value: V) -> Result<P::Found<K, V>, RecursiveUpdate> {
         match self {
             Entry::Occupied(mut entry) => {
@@ -296,6 +328,20 @@ impl<'a, K, V, P: Pinning<'a>> OccupiedEntry<'a, K, V, P> {
     /// # Errors
     ///
     /// If the claim was overtaken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use binlock::{Entry, HashMap};
+    ///
+    /// let map = HashMap::from([(1, "one")]);
+    /// if let Entry::Occupied(entry) = map.entry(1)? {
+    ///     assert_eq!(*entry.get(), "one");
+    ///     assert_eq!(*entry.remove()?, "one");
+    /// }
+    /// assert!(map.is_empty());
+    /// # Ok::<(), binlock::RecursiveUpdate>(())
+    /// ```
     pub fn remove(mut self) -> Result<P::Found<K, V>, RecursiveUpdate> {
         let before = self.modified.take();
         let (mut claim, key) = self.claimed.take().expect("the claim is not settled yet");

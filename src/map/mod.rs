@@ -60,7 +60,7 @@ pub use self::{
 ///
 /// Reading never waits, neither for writers nor for growth. Writing locks one bin (a
 /// cache line with some seven keys) for some tens of nanoseconds; no user code runs
-/// then. Growth is incremental: while it goes on, each write moves a few bins. Only a key
+/// then. Growth is incremental: while it goes on, each write moves up to 32 bins. Only a key
 /// that somebody is computing (see [Computations](#computations)) makes its writers wait for
 /// user code, asleep.
 ///
@@ -75,8 +75,8 @@ pub use self::{
 /// # Hashing
 ///
 /// The default hasher is `ahash`, randomly seeded for each map, so that nobody can choose
-/// keys that collide. Any other [`BuildHasher`] works; one with poor bits, as the
-/// identity, is made up for by one multiplication.
+/// keys that collide. Any other [`BuildHasher`] works; poor ones, such as the identity, are
+/// compensated for by one extra multiplication.
 ///
 /// It is a logic error for a key's hash or equality to change while it is in the map, or
 /// for `Hash`, `Eq` and [`Equivalent`] to disagree; the map's behaviour is then
@@ -87,8 +87,7 @@ pub use self::{
 /// When `Hash`, `Eq`, `Clone` or a closure panics in an operation on a key, the operation has
 /// not happened, and the map goes on working. (Of one on many keys, as [`retain`] and `extend`,
 /// what it has done before stays done.) When a `Drop` of an entry that was removed
-/// earlier panics, that surfaces in a later write, which then has not happened either,
-/// or in the map's drop, after everything else has been dropped.
+/// earlier panics, that surfaces in a later write, which takes no effect then, or in the map's drop, after everything else has been dropped.
 ///
 /// # Examples
 ///
@@ -149,11 +148,12 @@ impl<K, V, S> HashMap<K, V, S> {
         ///
         /// # Examples
         ///
-        /// A map in a `static`, with fixed seeds:
+        /// A map in a `static`, with fixed seeds, which give up the protection against keys that are
+        /// chosen to collide. Where keys come from strangers, use
+        /// `LazyLock<HashMap<..>>` and [`HashMap::new`].
         ///
         /// ```
-        /// use ahash::RandomState;
-        /// use binlock::HashMap;
+        /// use binlock::{HashMap, RandomState};
         ///
         /// static PORTS: HashMap<&str, u16, RandomState> =
         ///     HashMap::with_hasher(RandomState::with_seeds(1, 2, 3, 4));
@@ -221,8 +221,8 @@ impl<K, V, S> HashMap<K, V, S> {
         self.len() == 0
     }
 
-    /// How many entries the map is meant for at its present size. When there are more,
-    /// it grows, though not to the entry: it may hold somewhat more before.
+    /// How many entries the map is meant for at its present size. Beyond that it grows, but not
+    /// at exactly that count: it may hold somewhat more before.
     ///
     /// # Examples
     ///
@@ -259,6 +259,10 @@ impl<K, V, S> HashMap<K, V, S> {
     /// Weakly consistent: an entry that is inserted meanwhile may stay. Nobody is kept
     /// waiting, and the map keeps its capacity.
     ///
+    /// # Panics
+    ///
+    /// If the `Drop` of an entry that was removed earlier does, as in any write.
+    ///
     /// # Examples
     ///
     /// ```
@@ -278,8 +282,9 @@ impl<K, V, S> HashMap<K, V, S> {
     ///
     /// # Panics
     ///
-    /// If so many entries cannot be addressed. Aborts when out of memory;
-    /// [`try_reserve`](HashMap::try_reserve) does neither.
+    /// If so many entries cannot be addressed; or if the `Drop` of an entry that was removed earlier
+    /// does, as in any write. Aborts when out of memory; [`try_reserve`](HashMap::try_reserve) says so,
+    /// and also if they cannot be addressed.
     ///
     /// # Examples
     ///
@@ -302,6 +307,10 @@ impl<K, V, S> HashMap<K, V, S> {
     /// If so many entries cannot be addressed, or the allocator has no memory for the
     /// table. The map is as it was.
     ///
+    /// # Panics
+    ///
+    /// If the `Drop` of an entry that was removed earlier does, as in any write.
+    ///
     /// # Examples
     ///
     /// ```
@@ -319,6 +328,10 @@ impl<K, V, S> HashMap<K, V, S> {
     /// of that size; [`clone`](HashMap::clone) makes the smallest map. Out of memory, the map
     /// keeps what table it has. Takes time proportional to the capacity.
     ///
+    /// # Panics
+    ///
+    /// If the `Drop` of an entry that was removed earlier does, as in any write.
+    ///
     /// # Examples
     ///
     /// ```
@@ -335,6 +348,10 @@ impl<K, V, S> HashMap<K, V, S> {
     /// Drops what was removed or replaced and is still waiting for readers, as far as no
     /// thread is pinned (by a [`Ref`], a [`Pinned`] or an operation in progress) that
     /// may still see it.
+    ///
+    /// Takes some microseconds to some tens of them even if there is nothing to drop, and has the next
+    /// write of each other thread take a little longer. It never waits for a thread that is pinned. So
+    /// call it now and then, and not after each removal.
     ///
     /// What other threads that are alive have removed of late, up to 127 entries each, is
     /// dropped as well if no thread is pinned at all, and stays otherwise.

@@ -106,6 +106,10 @@ impl<K, S> HashSet<K, S> {
     }
 
     /// Removes all keys; see [`HashMap::clear`].
+    ///
+    /// # Panics
+    ///
+    /// As there.
     pub fn clear(&self) {
         self.map.clear();
     }
@@ -131,6 +135,10 @@ impl<K, S> HashSet<K, S> {
 
     /// Moves the keys to the smallest table that has room for them; see
     /// [`HashMap::shrink_to_fit`].
+    ///
+    /// # Panics
+    ///
+    /// As there.
     pub fn shrink_to_fit(&self) {
         self.map.shrink_to_fit();
     }
@@ -266,13 +274,16 @@ impl<K: fmt::Debug> fmt::Debug for SetRef<'_, K> {
     }
 }
 
-/// A view of a [`HashSet`] by a pinned thread; see [`Pinned`]. Each method does what its
-/// namesake of the set does.
+/// A view of a [`HashSet`] by a pinned thread; see [`Pinned`]. Methods that the set has as well
+/// do the same here.
+///
+/// There is no `union` and the like: of a set that changes meanwhile there is none. Iterate, and ask the
+/// other set: `a.iter().filter(|key| b.contains(*key))`.
 pub struct PinnedSet<'set, K, S> {
     pub(crate) map: Pinned<'set, K, (), S>,
 }
 
-impl<K, S> PinnedSet<'_, K, S> {
+impl<'set, K, S> PinnedSet<'set, K, S> {
     /// See [`Pinned::repin`].
     pub fn repin(&mut self) {
         self.map.repin();
@@ -291,6 +302,34 @@ impl<K, S> PinnedSet<'_, K, S> {
     /// See [`HashSet::capacity`].
     pub fn capacity(&self) -> usize {
         self.map.capacity()
+    }
+
+    /// See [`HashSet::hasher`].
+    pub fn hasher(&self) -> &'set S {
+        self.map.hasher()
+    }
+
+    /// See [`HashSet::reserve`].
+    ///
+    /// # Panics
+    ///
+    /// As there.
+    pub fn reserve(&self, additional: usize) {
+        self.map.reserve(additional);
+    }
+
+    /// See [`HashSet::try_reserve`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn try_reserve(&self, additional: usize) -> Result<(), TryReserveError> {
+        self.map.try_reserve(additional)
+    }
+
+    /// See [`HashSet::shrink_to_fit`].
+    pub fn shrink_to_fit(&self) {
+        self.map.shrink_to_fit();
     }
 
     /// See [`HashSet::clear`].
@@ -381,18 +420,25 @@ where
     }
 
     /// Whether no key is in both sets. Weakly consistent, as iteration is.
-    pub fn is_disjoint(&self, other: &PinnedSet<'_, K, S>) -> bool {
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (even, odd) = (binlock::HashSet::from([0, 2]), binlock::HashSet::from([1, 3]));
+    /// assert!(even.pin().is_disjoint(&odd.pin()));
+    /// ```
+    pub fn is_disjoint<T: BuildHasher>(&self, other: &PinnedSet<'_, K, T>) -> bool {
         self.iter().all(|key| !other.contains(key))
     }
 
     /// Whether all keys are in the other set, too. Weakly consistent, as iteration is.
-    pub fn is_subset(&self, other: &PinnedSet<'_, K, S>) -> bool {
+    pub fn is_subset<T: BuildHasher>(&self, other: &PinnedSet<'_, K, T>) -> bool {
         self.iter().all(|key| other.contains(key))
     }
 
     /// Whether all keys of the other set are in this one. Weakly consistent, as iteration
     /// is.
-    pub fn is_superset(&self, other: &PinnedSet<'_, K, S>) -> bool {
+    pub fn is_superset<T: BuildHasher>(&self, other: &PinnedSet<'_, K, T>) -> bool {
         other.is_subset(self)
     }
 }

@@ -40,7 +40,7 @@ fn reentrant_computations_of_other_keys_succeed_while_they_make_the_table_grow()
 }
 
 #[test]
-fn reentrant_computations_of_the_same_keys_by_many_threads_succeed_as_they_form_no_circle() {
+fn reentrant_computations_of_the_same_keys_by_many_threads_succeed_as_they_form_no_cycle() {
     within(60, || {
         for hasher in Hashers::ALL {
             for _ in 0..20 {

@@ -7,7 +7,7 @@ use crate::{
     common::{together, within},
     compute,
     executor::{block_on, turns},
-    is_circle, is_own, map, never,
+    is_cycle, is_own, map, never,
 };
 
 #[test]
@@ -80,7 +80,7 @@ fn of_a_future_that_blocks_and_one_that_awaits_each_others_keys_one_is_refused()
                         never(map, other).await
                     };
                     if inner != Ok(7) {
-                        assert!(is_circle(&inner, 2), "{inner:?}");
+                        assert!(is_cycle(&inner, 2), "{inner:?}");
                         errors.fetch_add(1, Ordering::Relaxed);
                     }
                     7

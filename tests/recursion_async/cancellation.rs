@@ -60,7 +60,7 @@ fn dropping_a_future_that_waits_is_nothing_to_the_others() {
 }
 
 #[test]
-fn a_wait_that_was_given_up_is_part_of_no_circle() {
+fn a_wait_that_was_given_up_is_part_of_no_cycle() {
     within(60, || {
         let map = &map();
         // While it computes A it waits for B for a while only.

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Some computation of a key, and of others inside of it. `ordered`: inner keys are greater,
-/// so that there is no circle.
+/// so that there is no cycle.
 fn some_future<'a, 'l: 'a>(
     map: &'a TrackedMap<'l>,
     ledger: &'l Ledger,

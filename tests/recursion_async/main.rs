@@ -1,4 +1,4 @@
-//! Computations by futures: single flight, cancellation, recursion and circles, on tokio and
+//! Computations by futures: single flight, cancellation, recursion and cycles, on tokio and
 //! on an executor that polls when it should not, forgets wakers, and drops what it likes.
 
 #[path = "../common/mod.rs"]
@@ -6,7 +6,7 @@ mod common;
 
 mod blocking;
 mod cancellation;
-mod circles;
+mod cycles;
 #[path = "../common/executor.rs"]
 mod executor;
 mod failures;
@@ -45,7 +45,7 @@ fn is_own(result: &Result<u64, RecursiveUpdate>) -> bool {
     result.as_ref().is_err_and(|error| error.is_own_key() && !error.is_overtaken())
 }
 
-fn is_circle(result: &Result<u64, RecursiveUpdate>, length: usize) -> bool {
+fn is_cycle(result: &Result<u64, RecursiveUpdate>, length: usize) -> bool {
     let asked = |error: &RecursiveUpdate| !error.is_overtaken() && !error.is_own_key();
     result.as_ref().is_err_and(|error| asked(error) && error.cycle_len() == Some(length))
 }

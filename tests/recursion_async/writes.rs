@@ -75,7 +75,7 @@ fn a_future_that_writes_its_key_when_it_is_dropped_ready_is_overtaken_by_that() 
 }
 
 #[test]
-fn two_writers_that_overtake_one_future_at_a_time_are_both_told_of_as_a_circle() {
+fn two_writers_that_overtake_one_future_at_a_time_are_both_told_of_as_a_cycle() {
     within(60, || {
         for round in 0..5_000 {
             let map = &map();

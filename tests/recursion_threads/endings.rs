@@ -13,7 +13,7 @@ use crate::common::{Hashers, Ledger, Probe, Random, operations::TrackedMap, toge
 const KEYS: u64 = 6;
 
 /// Computes some key in some way, and others inside of that, and counts how all of them end:
-/// in success, refused, overtaken, failed or panicked; the last ones, in a circle of threads.
+/// in success, refused, overtaken, failed or panicked; the last ones, in a cycle of threads.
 fn some_computation<'l>(
     map: &TrackedMap<'l>,
     ledger: &'l Ledger,
@@ -100,7 +100,7 @@ fn however_computations_end_everything_is_dropped_once() {
                     }
                 }
             });
-            println!("succeeded, refused, overtaken, failed, in a circle: {ends:?}");
+            println!("succeeded, refused, overtaken, failed, in a cycle: {ends:?}");
             assert!(ends.iter().all(|end| end.load(Ordering::Relaxed) > 0), "{ends:?}");
             let entries = map.pin().iter().count();
             assert_eq!(map.len(), entries);

@@ -1,4 +1,4 @@
-//! How soon a circle is noticed.
+//! How soon a cycle is noticed.
 
 use std::{
     sync::{
@@ -16,14 +16,14 @@ use crate::{
     common::{Gate, Hashers, together, within},
 };
 
-/// The shortest of some circles' time from the question to the refusal: of the others, the
+/// The shortest of some cycles' time from the question to the refusal: of the others, the
 /// scheduler may have had its share.
-fn time_of_refusal(rounds: usize, circle: impl FnMut() -> Duration) -> Duration {
-    std::iter::repeat_with(circle).take(rounds).min().unwrap()
+fn time_of_refusal(rounds: usize, cycle: impl FnMut() -> Duration) -> Duration {
+    std::iter::repeat_with(cycle).take(rounds).min().unwrap()
 }
 
 #[test]
-fn a_circle_is_noticed_at_once_while_a_crowd_waits() {
+fn a_cycle_is_noticed_at_once_while_a_crowd_waits() {
     within(120, || {
         let map: Map = HashMap::with_hasher(Hashers::Constant);
         let (gate, waiting) = (Gate::default(), AtomicUsize::new(0));
@@ -80,7 +80,7 @@ fn a_circle_is_noticed_at_once_while_a_crowd_waits() {
 }
 
 #[test]
-fn a_circle_through_a_crowd_is_noticed_at_once() {
+fn a_cycle_through_a_crowd_is_noticed_at_once() {
     within(120, || {
         let shortest = time_of_refusal(5, || {
             let map: Map = HashMap::with_hasher(Hashers::Constant);
@@ -90,7 +90,7 @@ fn a_circle_through_a_crowd_is_noticed_at_once() {
                 map.compute_if_absent(thread as u64, |_| {
                     barrier.wait();
                     if thread == 0 {
-                        // Most likely, all others sleep by then, and this one closes the circle.
+                        // Most likely, all others sleep by then, and this one closes the cycle.
                         thread::sleep(Duration::from_millis(30));
                     }
                     let asked = Instant::now();
@@ -109,7 +109,7 @@ fn a_circle_through_a_crowd_is_noticed_at_once() {
             let mut values: Vec<_> = map.pin().values().copied().collect();
             values.sort_unstable();
             assert!(values.into_iter().eq(0..CROWD as u64));
-            refused.into_inner().unwrap().expect("it is a circle")
+            refused.into_inner().unwrap().expect("it is a cycle")
         });
         println!("noticed within {shortest:?}");
         assert!(shortest < Duration::from_millis(100), "{shortest:?}");

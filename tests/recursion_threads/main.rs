@@ -1,13 +1,13 @@
-//! Computations of several threads: who waits for whom, who does not, and that no circle is
+//! Computations of several threads: who waits for whom, who does not, and that no cycle is
 //! ever waited in. The scenarios of the recursion rules that need more than one thread, each
 //! many times, with keys spread and colliding, in tables that stay and that grow meanwhile.
 
 #[path = "../common/mod.rs"]
 mod common;
 
-mod circles;
 mod claimed_keys;
 mod crowds;
+mod cycles;
 mod endings;
 mod forgotten;
 mod independence;

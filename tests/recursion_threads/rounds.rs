@@ -65,7 +65,7 @@ impl Round<'_> {
         }
     }
 
-    /// Counts an error that must be one of a circle of so many.
+    /// Counts an error that must be one of a cycle of so many.
     pub fn count_error<T>(
         &self,
         result: Result<T, RecursiveUpdate>,

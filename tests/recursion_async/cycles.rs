@@ -15,7 +15,7 @@ use crate::{
     common::{together, within},
     compute,
     executor::{block_on, on_tokio},
-    is_circle, is_own, map, never,
+    is_cycle, is_own, map, never,
 };
 
 #[test]
@@ -65,7 +65,7 @@ fn of_tasks_that_await_each_others_keys_in_a_ring_one_is_refused_and_all_complet
                                     barrier.wait().await;
                                     let inner = never(of(next), next as u64).await;
                                     if inner != Ok(7) {
-                                        assert!(is_circle(&inner, tasks), "{inner:?}");
+                                        assert!(is_cycle(&inner, tasks), "{inner:?}");
                                         errors.fetch_add(1, Ordering::Relaxed);
                                     }
                                     7
@@ -93,7 +93,7 @@ fn of_a_thread_and_a_task_that_want_each_others_keys_one_is_refused() {
             let barrier = &std::sync::Barrier::new(2);
             let check = |inner: Result<u64, RecursiveUpdate>| {
                 if inner != Ok(7) {
-                    assert!(is_circle(&inner, 2), "{inner:?}");
+                    assert!(is_cycle(&inner, 2), "{inner:?}");
                     errors.fetch_add(1, Ordering::Relaxed);
                 }
                 7
@@ -156,7 +156,7 @@ fn of_branches_inside_one_computation_that_need_each_other_one_is_refused() {
                     tokio::task::yield_now().await;
                     let inner = never(map, other).await;
                     if inner.is_err() {
-                        assert!(is_circle(&inner, 2), "{inner:?}");
+                        assert!(is_cycle(&inner, 2), "{inner:?}");
                         errors.set(errors.get() + 1);
                     }
                     mine

@@ -1,4 +1,4 @@
-//! Circles and what is none: closures that drive futures, branches that wait beside others,
+//! Cycles and what is none: closures that drive futures, branches that wait beside others,
 //! computations that move, thread-locals.
 
 mod common;
@@ -89,8 +89,8 @@ fn a_future_that_blocks_for_a_branch_of_its_own_is_refused() {
         assert_eq!(*v.unwrap(), 99);
     });
 }
-// circle: T in closure 7 drives 8; T blocks for 50 of U; U wants 8.
-fn child_circle(u_first: bool) {
+// cycle: T in closure 7 drives 8; T blocks for 50 of U; U wants 8.
+fn child_cycle(u_first: bool) {
     within(20, move || {
         let map = &Map::new();
         let claimed = &Barrier::new(3);
@@ -131,12 +131,12 @@ fn child_circle(u_first: bool) {
     });
 }
 #[test]
-fn a_thread_that_needs_what_a_blocked_closure_drives_is_in_a_circle() {
-    child_circle(true)
+fn a_thread_that_needs_what_a_blocked_closure_drives_is_in_a_cycle() {
+    child_cycle(true)
 }
 #[test]
-fn a_closure_that_blocks_while_another_thread_needs_what_it_drives_is_in_a_circle() {
-    child_circle(false)
+fn a_closure_that_blocks_while_another_thread_needs_what_it_drives_is_in_a_cycle() {
+    child_cycle(false)
 }
 
 /// One branch of a computation waits for 50, and another one runs a closure (by `computes`) which ends by
