@@ -8,6 +8,7 @@ mod common;
 
 use std::{
     cell::RefCell,
+    ops::Range,
     sync::{
         Arc, Barrier, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
@@ -48,10 +49,14 @@ fn expect_alive(ledger: &Ledger, expected: u64) -> Result<(), String> {
 /// A map with so many entries.
 fn filled(ledger: &Ledger, entries: u64) -> TrackedMap<'_> {
     let map = TrackedMap::with_hasher(Hashers::Good(1));
-    for key in 0..entries {
+    insert(&map, ledger, 0..entries);
+    map
+}
+
+fn insert<'l>(map: &TrackedMap<'l>, ledger: &'l Ledger, keys: Range<u64>) {
+    for key in keys {
         map.insert(ledger.track(key), ledger.track(key));
     }
-    map
 }
 
 #[test]
@@ -472,9 +477,7 @@ fn a_thread_that_only_clears_drops_what_it_has_cleared_before() {
             thread::scope(|scope| {
                 scope.spawn(|| {
                     for round in 0..ROUNDS {
-                        for key in round * ENTRIES..(round + 1) * ENTRIES {
-                            map.insert(ledger.track(key), ledger.track(key));
-                        }
+                        insert(&map, ledger, round * ENTRIES..(round + 1) * ENTRIES);
                         barrier.wait();
                         barrier.wait();
                     }
@@ -505,13 +508,9 @@ fn a_growth_drops_what_a_thread_has_left_that_has_ended() {
         eventually(|| {
             let ledger = &Ledger::new(2 * (LEFT + FRESH) as usize);
             let map = TrackedMap::with_capacity_and_hasher(20_000, Hashers::Good(1));
-            for key in 0..LEFT {
-                map.insert(ledger.track(key), ledger.track(key));
-            }
+            insert(&map, ledger, 0..LEFT);
             thread::scope(|scope| drop(scope.spawn(|| map.clear())));
-            for key in LEFT..LEFT + FRESH {
-                map.insert(ledger.track(key), ledger.track(key));
-            }
+            insert(&map, ledger, LEFT..LEFT + FRESH);
             let left = ledger.alive() as u64 - 2 * FRESH;
             if left <= LEFT / 5 { Ok(()) } else { Err(format!("{left} are left of {}", 2 * LEFT)) }
         });

@@ -87,7 +87,8 @@ pub use self::{
 /// When `Hash`, `Eq`, `Clone` or a closure panics in an operation on a key, the operation has
 /// not happened, and the map goes on working. (Of one on many keys, as [`retain`] and `extend`,
 /// what it has done before stays done.) When a `Drop` of an entry that was removed
-/// earlier panics, that surfaces in a later write, which takes no effect then, or in the map's drop, after everything else has been dropped.
+/// earlier panics, that surfaces in a later write, which takes no effect then, or in the map's
+/// drop, after everything else has been dropped.
 ///
 /// # Examples
 ///

@@ -253,7 +253,8 @@ impl<K, V, H: Holder> Claim<'_, K, V, H> {
         lock.fill(slot, hash::tag(self.hash), node.reserved());
         self.holder.hold(address);
         drop(lock);
-        // SAFETY: overwritten, and not dropped; see `Given` for why not moved.
+        // SAFETY: a valid place, whose key is the node's by now, of which it has a copy: so it is neither
+        // dropped here nor (see `Given`) moved.
         unsafe { ptr::write(key, None) };
         self.node = node;
         self.kind = Kind::Reserves;
@@ -349,7 +350,8 @@ impl<'map, K: Eq, V, H: Holder> Claim<'map, K, V, H> {
             };
             self.holder.hold(address);
             drop(lock);
-            // SAFETY: overwritten, and not dropped; see `Given` for why not moved.
+            // SAFETY: a valid place, whose key is the node's by now, of which it has a copy: so it is neither
+            // dropped here nor (see `Given`) moved.
             unsafe { ptr::write(key, None) };
             self.node = node;
             self.kind = kind;

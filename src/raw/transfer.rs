@@ -488,6 +488,7 @@ impl<K, V> RawMap<K, V> {
             }
             if !mem::replace(&mut has_begun, true) {
                 self.begin_much(guard);
+                // That may have run the user's code, which may have changed all of this.
                 continue;
             }
             let bits = bits_for(wanted)?;
@@ -526,6 +527,7 @@ impl<K, V> RawMap<K, V> {
             }
             if !mem::replace(&mut has_begun, true) {
                 self.begin_much(guard);
+                // That may have run the user's code, which may have changed all of this.
                 continue;
             }
             self.start_transfer(root, bits, guard)?;

@@ -176,7 +176,8 @@ impl<K, R, S> Builder<K, R, S> {
         self
     }
 
-    /// A reader expires after this long without a use and without a handle. (Caffeine's `expireAfterAccess`.) Closed as with [`time_to_live`](Builder::time_to_live).
+    /// A reader expires after this long without a use and without a handle. (Caffeine's
+    /// `expireAfterAccess`.) Closed as with [`time_to_live`](Builder::time_to_live).
     pub fn time_to_idle(mut self, time: Duration) -> Self {
         self.settings.expiry.to_idle = Some(time);
         self

@@ -135,6 +135,7 @@ impl Crew {
 
     /// Has the future polled by one of those who are left, if it wants to be.
     fn pass_on(&self) {
+        // Acquire: as in `put_back`; whoever takes the note sees why it is there by his own exchange.
         if self.is_woken.load(Ordering::Acquire) {
             let first = lock(&self.roll).wakers.values().next().map(Arc::clone);
             first.into_iter().for_each(call);

@@ -59,6 +59,7 @@ impl Limits {
         // What is being closed already will make places, which count here.
         let staying = book.open - book.closing + book.opening;
         let over = self.max_open.is_some_and(|max| staying > max);
+        // (A task that has come to wait within a closing can outlive that.)
         let to_come = book.closing.saturating_sub(book.stalled);
         (over || book.waiting.len() + more > to_come).then_some(CloseCause::MaxOpen)
     }
@@ -304,7 +305,7 @@ impl Within {
         }
     }
 
-    /// Whether the thread is closing a reader of the cache.
+    /// Whether the thread is closing a reader of the cache, be it for its place.
     pub(super) fn is_closing<K, R>(cache: &Inner<K, R>) -> bool {
         [What::Evicting, What::Closing].iter().any(|what| Within::count(cache, *what) > 0)
     }
