@@ -61,6 +61,20 @@ pub(crate) fn thread_number() -> usize {
     shuttle::current::me().into()
 }
 
+/// How many threads can run at once: the first answer, as asking takes long.
+#[cfg(not(any(binlock_loom, binlock_shuttle)))]
+pub(crate) fn processors() -> usize {
+    // (Not in a `OnceLock`: whoever asks calls the allocator, which may use a map, and so come here.)
+    static PROCESSORS: AtomicUsize = AtomicUsize::new(0);
+    let known = PROCESSORS.load(Ordering::Relaxed);
+    if known != 0 {
+        return known;
+    }
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    PROCESSORS.store(processors, Ordering::Relaxed);
+    processors
+}
+
 /// Defines a function that is `const` except under loom, whose atomics have no
 /// `const` constructors.
 macro_rules! const_unless_loom {

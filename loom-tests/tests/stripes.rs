@@ -40,6 +40,14 @@ fn the_count_is_exact_where_each_thread_counts_for_itself() {
     linearizable(|| map_with(LARGE, &[]), [&[Insert(A, 1)], &[Insert(B, 2), Remove(B)]]);
 }
 
+/// Of two that each insert a key and then look for the other's, at the most one does not find it. Nothing
+/// but the end of a pin orders a look-up behind an insertion into another bin by the same thread: with a
+/// stripe of its own, it changes no count that others change.
+#[test]
+fn what_a_thread_has_inserted_is_there_before_it_looks_for_another_key() {
+    linearizable(|| map_with(LARGE, &[]), [&[Insert(A, 1), Get(B)], &[Insert(B, 2), Get(A)]]);
+}
+
 #[test]
 fn a_thread_that_is_at_its_stripe_is_not_disturbed_by_a_flush() {
     linearizable(

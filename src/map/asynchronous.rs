@@ -168,7 +168,7 @@ where
     /// A node, and the guard that it was found under. (A function of its own, so that no guard
     /// is ever a part of a future.)
     fn find(&self, hash: u64, key: &K) -> Option<(NonNull<Node<K, V>>, Guard)> {
-        let guard = epoch::pin();
+        let guard = epoch::pin_to_read();
         let node = self.raw.get(hash, |other| other == key, &guard).map(Ref::node)?;
         Some((node, guard))
     }

@@ -30,7 +30,7 @@ where
     S: BuildHasher,
     P: Style<'a>,
 {
-    let pins = pinning.pins();
+    let pins = pinning.pins_to_read();
     let hash = map.hash(&key);
     if let Some(node) = map.raw.get(hash, |other| *other == key, pins.guard()) {
         let node = NonNull::from(node);
@@ -39,7 +39,7 @@ where
         // SAFETY: found under these pins just now.
         return Ok(unsafe { P::found(pins, node) });
     }
-    try_if_absent_claimed::<K, V, S, P, E>(map, pins, hash, key, f)
+    try_if_absent_claimed::<K, V, S, P, E>(map, pins.into_writing(), hash, key, f)
 }
 
 #[inline(never)]

@@ -232,7 +232,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// assert!(map.capacity() >= 10);
     /// ```
     pub fn capacity(&self) -> usize {
-        self.raw.capacity(&epoch::pin())
+        self.raw.capacity(&epoch::pin_to_read())
     }
 
     /// Pins the current thread and gives a view of the map whose methods return plain
@@ -469,7 +469,7 @@ where
     {
         let hash = self.hash(key);
         self.raw.ask_for_bin(hash);
-        let guard = epoch::pin();
+        let guard = epoch::pin_to_read();
         let node = self.raw.get(hash, |k| key.equivalent(k), &guard).map(Ref::node)?;
         Some(Ref::new(node, guard))
     }
@@ -508,7 +508,7 @@ where
     {
         let hash = self.hash(key);
         self.raw.ask_for_bin(hash);
-        let guard = epoch::pin();
+        let guard = epoch::pin_to_read();
         self.raw.get(hash, |k| key.equivalent(k), &guard).is_some()
     }
 
@@ -528,9 +528,10 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let guard = epoch::pin();
+        let guard = epoch::pin_to_read();
         // All before the look-up: a pin protects what is found under it.
-        let mut guards: [Option<epoch::Guard>; N] = std::array::from_fn(|_| Some(epoch::pin()));
+        let mut guards: [Option<epoch::Guard>; N] =
+            std::array::from_fn(|_| Some(epoch::pin_to_read()));
         let nodes: [_; N] =
             self.raw.get_many(|i| self.hash(keys[i]), |i, k| keys[i].equivalent(k), &guard);
         let nodes = nodes.map(|node| node.map(Ref::node));

@@ -54,6 +54,9 @@ mod sealed {
 
         fn pins(self) -> Self::Pins;
 
+        /// For what may turn out to read only. See [`Pins::into_writing`].
+        fn pins_to_read(self) -> Self::Pins;
+
         /// # Safety
         ///
         /// The node was found in a map that lives as long as `'a`, while `pins` was pinned,
@@ -75,6 +78,11 @@ impl<'a> Style<'a> for OwnPin {
     }
 
     #[inline]
+    fn pins_to_read(self) -> Guard {
+        epoch::pin_to_read()
+    }
+
+    #[inline]
     unsafe fn found<K: 'a, V: 'a>(
         pins: Guard,
         node: NonNull<crate::raw::Node<K, V>>,
@@ -89,6 +97,11 @@ impl<'a> Style<'a> for LentPin<'a> {
 
     #[inline]
     fn pins(self) -> &'a Guard {
+        self.0
+    }
+
+    #[inline]
+    fn pins_to_read(self) -> &'a Guard {
         self.0
     }
 

@@ -349,8 +349,7 @@ impl Shape {
 
         #[cold]
         fn first_answer() -> usize {
-            let parallelism = std::thread::available_parallelism().map_or(1, |n| n.get());
-            let shared = (2 * parallelism).next_power_of_two().min(128);
+            let shared = (2 * crate::sync::processors()).next_power_of_two().min(128);
             // The parallelism can change while the program runs; the first answer is
             // binding, as slices are freed with this length.
             match SHARED.compare_exchange(0, shared, Ordering::Relaxed, Ordering::Relaxed) {

@@ -198,7 +198,7 @@ impl<K, R> Inner<K, R> {
     ) -> Look<K, R> {
         // What is most likely, and nothing else, so that it is small.
         if !self.expires {
-            let guard = epoch::pin();
+            let guard = epoch::pin_to_read();
             let Some(entry) = self.find(hash, &mut eq, &guard) else { return Look::Absent };
             // SAFETY: found in the map by a pinned thread.
             if unsafe { entry.as_ref() }.state.acquire_now() {
@@ -250,7 +250,7 @@ impl<K, R> Inner<K, R> {
 
     /// Whether there is a reader; that is no use of it.
     pub(super) fn contains(self: &Arc<Self>, hash: u64, eq: impl FnMut(&K) -> bool) -> bool {
-        let guard = epoch::pin();
+        let guard = epoch::pin_to_read();
         // SAFETY: found in the map by a pinned thread.
         let entry = self.find(hash, eq, &guard).map(|entry| unsafe { &*entry.as_ptr() });
         entry.is_some_and(|entry| self.is_found(entry))

@@ -22,7 +22,7 @@ pub struct Iter<'a, K, R> {
 
 impl<'a, K, R> Iter<'a, K, R> {
     pub(super) fn new(inner: &'a Inner<K, R>) -> Self {
-        let guard = epoch::pin();
+        let guard = epoch::pin_to_read();
         Iter { inner, cursor: inner.map.cursor(&guard), _guard: guard, marker: PhantomData }
     }
 }

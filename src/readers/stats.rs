@@ -73,7 +73,7 @@ impl<K, R> Inner<K, R> {
         // Of those that have left before. Whoever leaves in the middle of this is not counted twice so,
         // but maybe not at all.
         let left = self.book().hits + self.hits_before.load(Ordering::Relaxed);
-        let guard = epoch::pin();
+        let guard = epoch::pin_to_read();
         let mut cursor = self.map.cursor(&guard);
         // SAFETY: the cursor was made under this guard, which is kept.
         while let Some(node) = unsafe { cursor.next() } {

@@ -1,0 +1,254 @@
+//! Pins that linger: a thread that only says so is pinned, however others revoke what it is pinned by.
+#![cfg(binlock_loom)]
+
+use std::sync::Arc;
+
+use binlock::{Cover, Lingering, Participant};
+use binlock_loom_tests::{model, model_within, start};
+use loom::{
+    cell::UnsafeCell,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence},
+};
+
+/// One for the thread, and one more that it makes while the first is being revoked.
+const COVERS: usize = 2;
+
+/// All covers of a model, as who frees something sees them.
+struct Pins {
+    pinned: [AtomicBool; COVERS],
+    made: AtomicUsize,
+}
+
+loom::lazy_static! {
+    static ref PINS: Pins = Pins {
+        pinned: std::array::from_fn(|_| AtomicBool::new(false)),
+        made: AtomicUsize::new(0),
+    };
+}
+
+/// A cover that notices when two threads have it at once.
+struct Watched {
+    number: usize,
+    /// Whether it is pinned.
+    owned: UnsafeCell<bool>,
+}
+
+impl Watched {
+    fn set(&self, is_pinned: bool) {
+        self.owned.with_mut(|owned| {
+            // SAFETY: loom checks it.
+            unsafe { *owned = is_pinned };
+        });
+    }
+}
+
+impl Cover for Watched {
+    fn new() -> Watched {
+        let number = PINS.made.fetch_add(1, Ordering::Relaxed);
+        assert!(number < COVERS, "a spare cover was not used again");
+        Watched { number, owned: UnsafeCell::new(false) }
+    }
+
+    fn pin(&self) {
+        self.set(true);
+        PINS.pinned[self.number].store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    fn unpin(&self) {
+        self.set(false);
+        PINS.pinned[self.number].store(false, Ordering::Release);
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.unpin();
+    }
+}
+
+/// A value that one thread reads under its pins, and another one retires.
+struct Scene {
+    all: Lingering<Watched>,
+    is_reachable: AtomicBool,
+    value: UnsafeCell<u32>,
+}
+
+// SAFETY: loom's threads are one thread.
+unsafe impl Sync for Scene {}
+// SAFETY: as above.
+unsafe impl Send for Scene {}
+
+impl Scene {
+    fn new() -> Arc<Scene> {
+        Arc::new(Scene {
+            all: Lingering::new(),
+            is_reachable: AtomicBool::new(true),
+            value: UnsafeCell::new(1),
+        })
+    }
+
+    fn pinned<R>(&self, place: &Participant<Watched>, f: impl FnOnce() -> R) -> R {
+        // SAFETY: by the thread that has joined there.
+        unsafe { place.enter(&self.all) };
+        // SAFETY: as above.
+        let cover = unsafe { place.cover() };
+        // SAFETY: loom checks it.
+        cover.owned.with(|owned| assert!(unsafe { *owned }, "not pinned"));
+        let result = f();
+        // SAFETY: loom checks it.
+        cover.owned.with(|owned| assert!(unsafe { *owned }, "not pinned any more"));
+        // SAFETY: entered above.
+        unsafe { place.exit(&self.all) };
+        result
+    }
+
+    fn read(&self, place: &Participant<Watched>) {
+        self.pinned(place, || {
+            if self.is_reachable.load(Ordering::Acquire) {
+                // SAFETY: loom checks it.
+                self.value.with(|value| assert_eq!(unsafe { *value }, 1));
+            }
+        });
+    }
+
+    /// Frees the value if nobody can be reading it.
+    fn retire(&self) -> bool {
+        self.is_reachable.store(false, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        self.all.next_round();
+        self.all.revoke(0, None);
+        let is_free = PINS.pinned.iter().all(|pinned| !pinned.load(Ordering::Acquire));
+        if is_free {
+            // SAFETY: loom checks it.
+            self.value.with_mut(|value| unsafe { *value = 0 });
+        }
+        is_free
+    }
+}
+
+#[test]
+fn what_is_read_under_a_pin_that_lingers_is_not_freed() {
+    model(|| {
+        let scene = Scene::new();
+        let other = Arc::clone(&scene);
+        let reader = start(move || {
+            let place = other.all.join();
+            other.read(place);
+            other.read(place);
+            other.read(place);
+        });
+        scene.retire();
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn a_pin_that_was_left_behind_keeps_nothing() {
+    model(|| {
+        let scene = Scene::new();
+        let other = Arc::clone(&scene);
+        let reader = start(move || {
+            let place = other.all.join();
+            other.read(place);
+        });
+        scene.all.revoke(0, None);
+        reader.join().unwrap();
+        assert!(scene.retire());
+    });
+}
+
+/// One that has seen the thread idle must not take the cover when the thread has come and gone, and the
+/// other one has marked the cover anew.
+#[test]
+fn two_revoke_what_a_thread_comes_back_to() {
+    model_within(3, || {
+        let scene = Scene::new();
+        let place = scene.all.join();
+        scene.pinned(place, || ());
+        let revokers = [(), ()].map(|()| {
+            let other = Arc::clone(&scene);
+            start(move || {
+                other.all.revoke(0, None);
+            })
+        });
+        scene.pinned(place, || ());
+        scene.pinned(place, || loom::thread::yield_now());
+        for revoker in revokers {
+            revoker.join().unwrap();
+        }
+    });
+}
+
+/// So the mark that the first one leaves is taken off, set anew, and the second one must not take the
+/// cover for one whose thread it has seen idle.
+#[test]
+fn one_revokes_again_and_again_what_a_thread_uses() {
+    model(|| {
+        let scene = Scene::new();
+        let other = Arc::clone(&scene);
+        let reader = start(move || {
+            let place = other.all.join();
+            other.read(place);
+            other.read(place);
+        });
+        scene.all.revoke(0, None);
+        scene.retire();
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn a_thread_that_ends_gives_its_place_to_another_while_it_is_revoked() {
+    model(|| {
+        let scene = Scene::new();
+        let other = Arc::clone(&scene);
+        let threads = start(move || {
+            for _ in 0..2 {
+                let place = other.all.join();
+                other.read(place);
+                // SAFETY: joined above.
+                unsafe { place.leave(&other.all) };
+            }
+        });
+        scene.retire();
+        threads.join().unwrap();
+    });
+}
+
+#[test]
+fn two_join_at_once() {
+    model(|| {
+        let scene = Scene::new();
+        let other = Arc::clone(&scene);
+        let reader = start(move || {
+            let place = other.all.join();
+            other.read(place);
+        });
+        scene.read(scene.all.join());
+        reader.join().unwrap();
+        assert!(scene.retire());
+    });
+}
+
+#[test]
+fn a_guard_that_is_held_when_its_thread_leaves_is_one_until_it_is_dropped() {
+    model(|| {
+        let scene = Scene::new();
+        let other = Arc::clone(&scene);
+        let reader = start(move || {
+            let place = other.all.join();
+            other.pinned(place, || {
+                // SAFETY: joined above, and not entered any more.
+                unsafe { place.leave(&other.all) };
+                other.is_reachable.load(Ordering::Acquire).then(|| {
+                    // SAFETY: loom checks it.
+                    other.value.with(|value| assert_eq!(unsafe { *value }, 1));
+                });
+            });
+        });
+        scene.retire();
+        reader.join().unwrap();
+        assert!(scene.retire());
+    });
+}

@@ -1,0 +1,343 @@
+//! The epochs that users have: crossbeam's, under pins that linger where the system allows it.
+
+use std::{
+    cell::Cell,
+    marker::PhantomData,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use crossbeam_epoch::{Collector, LocalHandle};
+
+use super::{
+    barrier,
+    linger::{Cover, Lingering, Participant},
+};
+use crate::sync::processors;
+
+fn collector() -> &'static Collector {
+    static COLLECTOR: OnceLock<Collector> = OnceLock::new();
+    COLLECTOR.get_or_init(Collector::new)
+}
+
+/// The threads whose pins linger.
+static LINGERING: Lingering<Local> = Lingering::new();
+
+thread_local! {
+    /// This thread's place among them. Without a destructor, so that looking is all that it takes.
+    static PLACE: Cell<Option<&'static Participant<Local>>> = const { Cell::new(None) };
+    /// Gives it back.
+    static LEAVE: Leave = const { Leave };
+    /// Where pins do not linger.
+    static HANDLE: LocalHandle = collector().register();
+}
+
+struct Leave;
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        if let Some(place) = PLACE.take() {
+            // SAFETY: this thread has joined there, and does not know the place any more.
+            unsafe { place.leave(&LINGERING) };
+        }
+    }
+}
+
+/// One of crossbeam's participants, with all its handles and guards.
+struct Local {
+    /// In front of `handle`, as it is dropped first.
+    guard: Cell<Option<crossbeam_epoch::Guard>>,
+    handle: LocalHandle,
+}
+
+// SAFETY: `LocalHandle` and `Guard` are not `Send`, as they share a participant whose cells are not
+// atomic; to which thread it belongs is written nowhere. All of one participant are here, but for guards
+// that `Guard::with` makes, which are gone when it returns. And a `Local` is used by one thread at a time,
+// and handed over in order (see `Cover`).
+unsafe impl Send for Local {}
+
+impl Cover for Local {
+    fn new() -> Local {
+        Local { guard: Cell::new(None), handle: collector().register() }
+    }
+
+    fn pin(&self) {
+        drop(self.guard.take());
+        self.guard.set(Some(self.handle.pin()));
+    }
+
+    fn unpin(&self) {
+        drop(self.guard.take());
+    }
+}
+
+/// A pin.
+pub struct Guard(Pin);
+
+enum Pin {
+    /// The end of which need not be a fence.
+    Reading(Place),
+    Writing(Place),
+    /// A fence at its beginning.
+    Plain(crossbeam_epoch::Guard),
+}
+
+/// This thread's place; not to be sent to another one.
+#[derive(Clone, Copy)]
+struct Place(&'static Participant<Local>, PhantomData<*const ()>);
+
+/// Pins the current thread: nothing retired from now on is freed while the guard
+/// lives. Pins nest, an inner one costs next to nothing.
+#[inline]
+pub(crate) fn pin() -> Guard {
+    pin_to_read().into_writing()
+}
+
+/// The same for operations that only read.
+#[inline]
+pub(crate) fn pin_to_read() -> Guard {
+    if !barrier::MAY_BE_THERE {
+        return plain();
+    }
+    match PLACE.get() {
+        Some(place) => enter(place),
+        None => pin_otherwise(),
+    }
+}
+
+/// A pin that ends with its guard.
+#[inline]
+fn plain() -> Guard {
+    let guard = HANDLE.try_with(LocalHandle::pin);
+    Guard(Pin::Plain(guard.unwrap_or_else(|_| plain_without_handle())))
+}
+
+/// In a destructor of another thread-local the handle may be gone already.
+#[cold]
+fn plain_without_handle() -> crossbeam_epoch::Guard {
+    collector().register().pin()
+}
+
+#[inline(always)]
+fn enter(place: &'static Participant<Local>) -> Guard {
+    // SAFETY: what `PLACE` has, this thread has joined, and it has not left.
+    let is_turn = unsafe { place.enter(&LINGERING) };
+    let guard = Guard(Pin::Reading(Place(place, PhantomData)));
+    if is_turn {
+        take_turn(place, &guard);
+    }
+    guard
+}
+
+/// Once in a while: frees what can be freed.
+#[cold]
+fn take_turn(place: &Participant<Local>, guard: &Guard) {
+    // Relaxed, both: hints.
+    if DEFERRED.load(Ordering::Relaxed) == RUN.load(Ordering::Relaxed) {
+        return;
+    }
+    guard.with(crossbeam_epoch::Guard::flush);
+    // One of all threads is enough.
+    // SAFETY: by the thread that has joined.
+    if unsafe { place.is_first_turn_in_round(&LINGERING) } {
+        go_round();
+    }
+}
+
+/// The first pin of a thread and the last ones, and all where pins do not linger.
+#[cold]
+fn pin_otherwise() -> Guard {
+    if !barrier::is_there() {
+        return plain();
+    }
+    // In a destructor of another thread-local this one may be gone already.
+    if LEAVE.try_with(|_| ()).is_err() {
+        return Guard(Pin::Plain(plain_without_handle()));
+    }
+    let place = LINGERING.join();
+    // If an allocator that uses a map has come first, the place that it has got is left.
+    if let Some(other) = PLACE.replace(Some(place)) {
+        // SAFETY: as in `Leave`.
+        unsafe { other.leave(&LINGERING) };
+    }
+    enter(place)
+}
+
+impl Drop for Guard {
+    #[inline(always)]
+    fn drop(&mut self) {
+        match self.0 {
+            // SAFETY: it has been entered for this guard, which cannot be sent to another thread.
+            Pin::Reading(place) => unsafe { place.0.exit(&LINGERING) },
+            // SAFETY: as above.
+            Pin::Writing(place) => unsafe { place.0.exit_with_fence(&LINGERING) },
+            // Dropped after this.
+            Pin::Plain(_) => {}
+        }
+    }
+}
+
+impl Guard {
+    /// The same pin, for an operation that writes: when it ends, or before its thread looks at anything
+    /// after that, what has been written is there for all threads.
+    #[inline(always)]
+    pub(crate) fn into_writing(mut self) -> Guard {
+        if let Pin::Reading(place) = self.0 {
+            self.0 = Pin::Writing(place);
+        }
+        self
+    }
+
+    /// Calls something with a guard of crossbeam's.
+    fn with<R>(&self, f: impl FnOnce(&crossbeam_epoch::Guard) -> R) -> R {
+        match &self.0 {
+            Pin::Reading(place) | Pin::Writing(place) => {
+                // SAFETY: this guard has entered, and does not exit before `f` returns.
+                let cover = unsafe { place.0.cover() };
+                f(&cover.handle.pin())
+            }
+            Pin::Plain(guard) => f(guard),
+        }
+    }
+}
+
+/// Runs something without the pin (if it is the thread's only one), and pins anew.
+#[inline]
+pub(crate) fn unpinned<R>(guard: &mut Guard, f: impl FnOnce() -> R) -> R {
+    struct Again(*mut Guard);
+    impl Drop for Again {
+        #[inline]
+        fn drop(&mut self) {
+            // SAFETY: the guard that was there has been dropped below, and nobody has seen
+            // the place since: it is borrowed exclusively.
+            unsafe { self.0.write(pin()) };
+        }
+    }
+    let again = Again(guard);
+    // SAFETY: a guard is put there again before anybody sees it, also if `f` panics.
+    unsafe { std::ptr::drop_in_place(again.0) };
+    f()
+}
+
+/// Runs `f` when no thread is pinned any more that is pinned now.
+pub(crate) fn defer(guard: &Guard, f: impl FnOnce() + Send + 'static) {
+    let before = DEFERRED.fetch_add(1, Ordering::Relaxed);
+    guard.with(|guard| {
+        guard.defer(move || {
+            f();
+            RUN.fetch_add(1, Ordering::Relaxed);
+        });
+        // Deferred functions are collected in a bag of the thread until it is full.
+        // Each one here stands for a whole batch, so it is handed over at once.
+        guard.flush();
+    });
+    if barrier::MAY_BE_THERE && before % batches_in_a_round() == 0 {
+        go_round();
+    }
+}
+
+/// After so many batches, all threads pin anew.
+///
+/// One for every second thread that can run at once: each fills batches, and would have all the others
+/// pin anew for each. So what waits to be freed grows with the number of threads that retire, as it does
+/// anyhow, and what pins cost does not.
+fn batches_in_a_round() -> usize {
+    (LINGERING.joined().min(processors()) / 2).max(1)
+}
+
+/// After a flush, which may have moved the epoch: lets all pin anew, so that they get to the new one, and
+/// looks after those who have left their pins behind.
+fn go_round() {
+    LINGERING.next_round();
+    if is_stuck() && is_time_to_revoke() {
+        LINGERING.revoke(PATIENCE as isize, None);
+    }
+}
+
+/// Covers are revoked if nothing has been run in so many rounds. It takes two to run something where all
+/// threads come round.
+const PATIENCE: usize = 4;
+
+/// And at most once in such a time. To revoke is a system call that interrupts the other processors of
+/// the program, for some microseconds, and it helps nothing if somebody is in the middle of an
+/// operation.
+const BETWEEN_REVOCATIONS: Duration = Duration::from_micros(200);
+
+fn is_time_to_revoke() -> bool {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    // Whoever meets another one here leaves it to that one.
+    let Ok(mut last) = LAST.try_lock() else { return false };
+    let is_time = last.is_none_or(|last| last.elapsed() >= BETWEEN_REVOCATIONS);
+    if is_time {
+        *last = Some(Instant::now());
+    }
+    is_time
+}
+
+/// Whether nothing deferred has been run for a while.
+fn is_stuck() -> bool {
+    static SEEN: AtomicUsize = AtomicUsize::new(0);
+    static ROUNDS: AtomicUsize = AtomicUsize::new(0);
+    // Relaxed, all: hints. What several threads do here at once may be counted for less.
+    let run = RUN.load(Ordering::Relaxed);
+    if SEEN.load(Ordering::Relaxed) != run {
+        SEEN.store(run, Ordering::Relaxed);
+        ROUNDS.store(0, Ordering::Relaxed);
+        return false;
+    }
+    let rounds = ROUNDS.load(Ordering::Relaxed) + 1;
+    ROUNDS.store(rounds % PATIENCE, Ordering::Relaxed);
+    rounds == PATIENCE
+}
+
+/// How many functions have been deferred.
+static DEFERRED: AtomicUsize = AtomicUsize::new(0);
+
+/// How many deferred functions have been run. All that this collector ever gets come
+/// from `defer`.
+static RUN: AtomicUsize = AtomicUsize::new(0);
+
+/// Flushes without an effect: enough for two thousand threads that have ended. They take some
+/// tens of microseconds.
+const IDLE: usize = 256;
+
+/// How often somebody else may be found revoking: he may have been preempted.
+const BUSY: usize = 1024;
+
+/// Runs everything that was deferred before, unless some thread is pinned meanwhile
+/// that may still see it. Says whether no thread is: then all have been unpinned that were
+/// pinned when this was called, and what they did happens before it returns.
+pub(crate) fn advance() -> bool {
+    let done = Arc::new(AtomicBool::new(false));
+    let end = Arc::clone(&done);
+    // What is deferred is run in the order in which it was handed over, some of it
+    // at each flush, and two epochs later at the earliest. A flush can move the epoch
+    // by one. So some flushes after which nothing has been run mean that the epoch
+    // cannot be moved, or that there is nothing in front of it but what threads have left
+    // that have ended: one bag each, and a flush goes through eight.
+    // Release and acquire: another thread may run it, when it has seen the pins end.
+    defer(&pin_to_read(), move || end.store(true, Ordering::Release));
+    let (mut idle, mut busy, mut recent) = (0, 0, 0);
+    while idle < IDLE && !done.load(Ordering::Acquire) {
+        let before = RUN.load(Ordering::Relaxed);
+        if barrier::MAY_BE_THERE {
+            // Then, those that have been left behind in the meantime. This thread's own is pinned anew
+            // below.
+            if LINGERING.revoke(recent, PLACE.get()) {
+                recent = PATIENCE as isize;
+            } else if busy < BUSY {
+                busy += 1;
+                thread::yield_now();
+                continue;
+            }
+            LINGERING.next_round();
+        }
+        pin_to_read().with(crossbeam_epoch::Guard::flush);
+        idle = if RUN.load(Ordering::Relaxed) == before { idle + 1 } else { 0 };
+    }
+    done.load(Ordering::Acquire)
+}
