@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use binlock::{Cover, Lingering, Participant};
-use binlock_loom_tests::{model, model_within, start};
+use binlock_loom_tests::{model, start};
 use loom::{
     cell::UnsafeCell,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence},
@@ -17,12 +17,14 @@ const COVERS: usize = 2;
 struct Pins {
     pinned: [AtomicBool; COVERS],
     made: AtomicUsize,
+    dropped: AtomicUsize,
 }
 
 loom::lazy_static! {
     static ref PINS: Pins = Pins {
         pinned: std::array::from_fn(|_| AtomicBool::new(false)),
         made: AtomicUsize::new(0),
+        dropped: AtomicUsize::new(0),
     };
 }
 
@@ -64,6 +66,7 @@ impl Cover for Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         self.unpin();
+        PINS.dropped.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -86,6 +89,13 @@ impl Scene {
             is_reachable: AtomicBool::new(true),
             value: UnsafeCell::new(1),
         })
+    }
+
+    /// At the end of a model: no cover has been lost.
+    fn end(self: Arc<Self>) {
+        drop(Arc::into_inner(self).unwrap());
+        let [made, dropped] = [&PINS.made, &PINS.dropped].map(|n| n.load(Ordering::Relaxed));
+        assert_eq!(made, dropped);
     }
 
     fn pinned<R>(&self, place: &Participant<Watched>, f: impl FnOnce() -> R) -> R {
@@ -140,6 +150,7 @@ fn what_is_read_under_a_pin_that_lingers_is_not_freed() {
         });
         scene.retire();
         reader.join().unwrap();
+        scene.end();
     });
 }
 
@@ -155,6 +166,7 @@ fn a_pin_that_was_left_behind_keeps_nothing() {
         scene.all.revoke(0, None);
         reader.join().unwrap();
         assert!(scene.retire());
+        scene.end();
     });
 }
 
@@ -162,7 +174,7 @@ fn a_pin_that_was_left_behind_keeps_nothing() {
 /// other one has marked the cover anew.
 #[test]
 fn two_revoke_what_a_thread_comes_back_to() {
-    model_within(3, || {
+    model(|| {
         let scene = Scene::new();
         let place = scene.all.join();
         scene.pinned(place, || ());
@@ -177,6 +189,7 @@ fn two_revoke_what_a_thread_comes_back_to() {
         for revoker in revokers {
             revoker.join().unwrap();
         }
+        scene.end();
     });
 }
 
@@ -195,6 +208,7 @@ fn one_revokes_again_and_again_what_a_thread_uses() {
         scene.all.revoke(0, None);
         scene.retire();
         reader.join().unwrap();
+        scene.end();
     });
 }
 
@@ -213,6 +227,7 @@ fn a_thread_that_ends_gives_its_place_to_another_while_it_is_revoked() {
         });
         scene.retire();
         threads.join().unwrap();
+        scene.end();
     });
 }
 
@@ -228,6 +243,7 @@ fn two_join_at_once() {
         scene.read(scene.all.join());
         reader.join().unwrap();
         assert!(scene.retire());
+        scene.end();
     });
 }
 
@@ -250,5 +266,6 @@ fn a_guard_that_is_held_when_its_thread_leaves_is_one_until_it_is_dropped() {
         scene.retire();
         reader.join().unwrap();
         assert!(scene.retire());
+        scene.end();
     });
 }

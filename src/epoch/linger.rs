@@ -7,23 +7,23 @@
 //!
 //! A cover that is kept for long would keep garbage. So it is
 //!
-//! * pinned anew by its thread, by the first operation of each *round*, of which those who hand over
-//!   garbage begin new ones, and by one operation in [`TURN`];
+//! * pinned anew by its thread, by the first operation of each *round*; those who hand over garbage begin
+//!   new ones;
 //! * *revoked* by others if its thread does not come: whoever finds that nothing can be freed for a
 //!   while goes through all participants, and ends the pins of those who are not in an operation.
 //!
 //! # Who may touch a cover
 //!
-//! 1. The thread, while it has entered and has seen, after that, that its cover is in place and not
-//!    *marked*.
+//! 1. The thread, while it has entered and has seen, after that, that no round has begun since it saw its
+//!    cover in place and not *marked*.
 //! 2. Whoever has taken a cover out of its place by an exchange.
 //!
-//! A revoker marks the cover, lets all threads execute a fence ([`barrier::heavy`]), and looks whether
-//! the thread has entered. It has if it has not seen the mark: its store of `depth` came before its
-//! look at the cover, with a fence between them, be it a light one. If it has not entered, it will see
-//! the mark when it does; then both try to exchange the marked cover, the one for none and the other for
-//! one without a mark, and one of them succeeds. Nobody waits for the other one: a thread whose cover is
-//! gone takes the spare one, or makes one.
+//! A revoker marks the cover, begins a round, lets all threads execute a fence ([`barrier::heavy`]), and
+//! looks whether the thread has entered. It has if it has not seen the round: its store of `depth` came
+//! before its look at the round, with a fence between them, be it a light one. If it has not entered, it
+//! will see the round when it does, and the mark; then both try to exchange the marked cover, the one for
+//! none and the other for one without a mark, and one of them succeeds. Nobody waits for the other one: a
+//! thread whose cover is gone takes the spare one, or makes one.
 //!
 //! There is one revoker at a time. Otherwise one could be late with its exchange, when the thread
 //! has taken the mark off and entered, and another one has just marked the cover once more.
@@ -98,8 +98,7 @@ pub struct Lingering<C> {
 /// In a line of its own, and of the pair that processors fetch together: it is written by every pin.
 #[repr(align(128))]
 pub struct Participant<C> {
-    /// How many guards the thread has; with [`LEAVING`] if it leaves when there is none any more.
-    /// Written by the thread alone.
+    /// How many guards the thread has; with [`LEAVING`] or [`PLAIN`]. Written by the thread alone.
     depth: AtomicUsize,
     /// [`none`], or what `Box` made.
     cover: AtomicPtr<Linked<C>>,
@@ -118,11 +117,16 @@ pub struct Participant<C> {
     _not_sync: PhantomData<Cell<C>>,
 }
 
-/// In a depth.
+/// In a depth: the thread leaves when it has no guard any more.
 const LEAVING: usize = 1 << (usize::BITS - 1);
 
-/// Once in so many operations it is a thread's turn to see whether there is something to be freed. (As
-/// crossbeam has it. There may be nobody who hands over more.)
+/// In a depth: pins do not linger. (With `LEAVING`, so that it takes one look to see that something is
+/// different.)
+const PLAIN: usize = LEAVING | 1 << (usize::BITS - 2);
+
+/// Once in so many operations that may write it is a thread's turn to see whether there is something to
+/// be freed. (As crossbeam has it, of all operations. There may be nobody who hands over more. Those that
+/// only read would have more to pay for it, and free nothing.)
 const TURN: u32 = 128;
 
 impl<C: Cover> Lingering<C> {
@@ -142,17 +146,20 @@ impl<C: Cover> Lingering<C> {
     pub fn join(&self) -> &Participant<C> {
         // Relaxed: a hint.
         self.joined.fetch_add(1, Ordering::Relaxed);
+        // Another one than this, or than those to come.
+        let round = self.round.load(Ordering::Relaxed).wrapping_sub(1);
         for one in self.all() {
             // Relaxed: a hint. Acquire: what the thread before did there is behind.
             if !one.is_taken.load(Ordering::Relaxed) && !one.is_taken.swap(true, Ordering::Acquire)
             {
+                one.round.store(round, Ordering::Relaxed);
                 return one;
             }
         }
         let new = Box::into_raw(Box::new(Participant {
             depth: AtomicUsize::new(0),
             cover: AtomicPtr::new(none()),
-            round: AtomicUsize::new(0),
+            round: AtomicUsize::new(round),
             left: Cell::new(TURN),
             turn: Cell::new(0),
             spare: AtomicPtr::new(ptr::null_mut()),
@@ -225,8 +232,13 @@ impl<C: Cover> Lingering<C> {
         for one in self.all() {
             found |= !but.is_some_and(|but| ptr::eq(one, but)) && one.mark(round, recent);
         }
+        if !found {
+            return dropped;
+        }
+        // So that those whose covers are marked look.
+        self.next_round();
         // Without the fence a mark changes nothing: its thread takes it off.
-        if found && barrier::heavy() {
+        if barrier::heavy() {
             for one in self.all() {
                 if let Some(cover) = one.take_marked() {
                     // SAFETY: taken out of its place.
@@ -255,34 +267,44 @@ fn drop_all<C>(mut cover: *mut Linked<C>) {
 }
 
 impl<C: Cover> Participant<C> {
-    /// Pins the thread. Says whether it is its turn.
+    /// Pins the thread.
     ///
     /// # Safety
     ///
     /// Called by the thread that has joined here and not left, with `all` as it joined.
     #[inline(always)]
-    pub unsafe fn enter(&self, all: &Lingering<C>) -> bool {
+    pub unsafe fn enter(&self, all: &Lingering<C>) {
         // Relaxed, here and below: only this thread writes to it. What is read under the pin can be read
         // early, as the cover has been there before.
         let depth = self.depth.load(Ordering::Relaxed);
-        if depth > 0 {
-            assert!(depth < LEAVING - 1, "too many guards");
-            self.depth.store(depth + 1, Ordering::Relaxed);
-            return false;
+        if depth != 0 {
+            return self.enter_deeper(depth);
         }
         self.depth.store(1, Ordering::Relaxed);
         barrier::light();
-        let left = self.left.get() - 1;
-        self.left.set(left);
-        // Relaxed, all: the fence orders the first one, and the others are this thread's, and a hint.
-        if is_marked(self.cover.load(Ordering::Relaxed))
-            || self.round.load(Ordering::Relaxed) != all.round.load(Ordering::Relaxed)
-            || left == 0
-        {
+        // Relaxed, both: the fence orders the second one, and the first is this thread's.
+        if self.round.load(Ordering::Relaxed) != all.round.load(Ordering::Relaxed) {
             self.cover_anew(all);
-            return left == 0;
         }
-        false
+    }
+
+    #[inline]
+    fn enter_deeper(&self, depth: usize) {
+        if depth < PLAIN & !LEAVING {
+            self.depth.store(depth + 1, Ordering::Relaxed);
+        } else {
+            self.enter_plainly(depth);
+        }
+    }
+
+    #[cfg_attr(target_os = "linux", cold)]
+    fn enter_plainly(&self, depth: usize) {
+        assert!((PLAIN..usize::MAX).contains(&depth), "too many guards");
+        self.depth.store(depth + 1, Ordering::Relaxed);
+        if depth == PLAIN {
+            // SAFETY: this thread has entered, and nobody takes covers from where they do not linger.
+            unsafe { self.cover() }.pin();
+        }
     }
 
     /// Ends a pin. If it is the last one, what has been written before is there for all threads when
@@ -296,6 +318,7 @@ impl<C: Cover> Participant<C> {
         if self.depth.load(Ordering::Relaxed) == 1 {
             barrier::store_with_fence(&self.depth, 0);
         } else {
+            // (Where pins do not linger, the next one is a fence.)
             // SAFETY: passed on.
             unsafe { self.exit(all) };
         }
@@ -311,9 +334,46 @@ impl<C: Cover> Participant<C> {
         let depth = self.depth.load(Ordering::Relaxed) - 1;
         // Release: whoever takes the cover has what was done under it behind him.
         self.depth.store(depth, Ordering::Release);
-        if depth == LEAVING {
+        // (One instruction, for both.)
+        if (depth as isize) < 0 {
+            self.exit_plainly(depth, all);
+        }
+    }
+
+    #[cfg_attr(target_os = "linux", cold)]
+    fn exit_plainly(&self, depth: usize, all: &Lingering<C>) {
+        if depth == PLAIN {
+            // SAFETY: as in `enter_plainly`.
+            unsafe { self.cover() }.unpin();
+        } else if depth == LEAVING {
             self.give_back(all);
         }
+    }
+
+    /// From now on, the thread's pins end with its guards.
+    ///
+    /// # Safety
+    ///
+    /// Called by the thread that has joined, before it enters. There is no heavy fence.
+    pub unsafe fn do_not_linger(&self, all: &Lingering<C>) {
+        self.depth.store(1, Ordering::Relaxed);
+        // Makes a cover.
+        self.cover_anew(all);
+        self.depth.store(PLAIN, Ordering::Relaxed);
+        // SAFETY: as in `enter_plainly`.
+        unsafe { self.cover() }.unpin();
+    }
+
+    /// Counts the thread's operations. Says whether it is its turn to see whether something can be freed.
+    ///
+    /// # Safety
+    ///
+    /// Called by the thread that has joined here and not left.
+    #[inline(always)]
+    pub unsafe fn is_turn(&self) -> bool {
+        let left = self.left.get() - 1;
+        self.left.set(if left == 0 { TURN } else { left });
+        left == 0
     }
 
     /// Says whether no round has begun since this was called last.
@@ -330,6 +390,9 @@ impl<C: Cover> Participant<C> {
     #[cold]
     #[inline(never)]
     fn cover_anew(&self, all: &Lingering<C>) {
+        // First: a mark that is not seen below is followed by another round, and is seen then. Acquire: one
+        // in front of this round is seen. (And see `next_round`.)
+        let round = all.round.load(Ordering::Acquire);
         let cover = loop {
             let cover = self.cover.load(Ordering::Relaxed);
             if cover != none() {
@@ -358,12 +421,8 @@ impl<C: Cover> Participant<C> {
             }
             self.make_spare();
         };
-        if self.left.get() == 0 {
-            self.left.set(TURN);
-        }
-        // Before it is pinned, so that a round that begins meanwhile is noticed. Acquire: see
-        // `next_round`.
-        self.round.store(all.round.load(Ordering::Acquire), Ordering::Relaxed);
+        // Now, and not earlier: an allocator that uses a map would find no cover.
+        self.round.store(round, Ordering::Relaxed);
         // Were it to panic, the thread would be taken for pinned.
         let unless_it_returns = Abort;
         // Pinning can free what is due, and so call an allocator that uses a map: it finds the thread
@@ -404,10 +463,11 @@ impl<C: Cover> Participant<C> {
     ///
     /// Called by the thread that has joined, once. It does not enter any more.
     pub unsafe fn leave(&self, all: &Lingering<C>) {
-        match self.depth.load(Ordering::Relaxed) {
+        let depth = self.depth.load(Ordering::Relaxed);
+        match depth & !PLAIN {
             0 => self.give_back(all),
             // Relaxed: nothing follows from it for others.
-            depth => self.depth.store(depth | LEAVING, Ordering::Relaxed),
+            guards => self.depth.store(guards | LEAVING, Ordering::Relaxed),
         }
     }
 

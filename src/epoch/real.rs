@@ -32,8 +32,6 @@ thread_local! {
     static PLACE: Cell<Option<&'static Participant<Local>>> = const { Cell::new(None) };
     /// Gives it back.
     static LEAVE: Leave = const { Leave };
-    /// Where pins do not linger.
-    static HANDLE: LocalHandle = collector().register();
 }
 
 struct Leave;
@@ -76,19 +74,12 @@ impl Cover for Local {
 }
 
 /// A pin.
-pub struct Guard(Pin);
-
-enum Pin {
-    /// The end of which need not be a fence.
-    Reading(Place),
-    Writing(Place),
-    /// A fence at its beginning.
-    Plain(crossbeam_epoch::Guard),
+pub struct Guard {
+    place: &'static Participant<Local>,
+    /// Whether its end is a fence, if it is the last one.
+    writes: bool,
+    _not_send: PhantomData<*const ()>,
 }
-
-/// This thread's place; not to be sent to another one.
-#[derive(Clone, Copy)]
-struct Place(&'static Participant<Local>, PhantomData<*const ()>);
 
 /// Pins the current thread: nothing retired from now on is freed while the guard
 /// lives. Pins nest, an inner one costs next to nothing.
@@ -100,84 +91,58 @@ pub(crate) fn pin() -> Guard {
 /// The same for operations that only read.
 #[inline]
 pub(crate) fn pin_to_read() -> Guard {
-    if !barrier::MAY_BE_THERE {
-        return plain();
-    }
-    match PLACE.get() {
-        Some(place) => enter(place),
+    let place = match PLACE.get() {
+        Some(place) => {
+            // SAFETY: what `PLACE` has, this thread has joined, and it has not left.
+            unsafe { place.enter(&LINGERING) };
+            place
+        }
         None => pin_otherwise(),
-    }
+    };
+    Guard { place, writes: false, _not_send: PhantomData }
 }
 
-/// A pin that ends with its guard.
-#[inline]
-fn plain() -> Guard {
-    let guard = HANDLE.try_with(LocalHandle::pin);
-    Guard(Pin::Plain(guard.unwrap_or_else(|_| plain_without_handle())))
-}
-
-/// In a destructor of another thread-local the handle may be gone already.
+/// The first pin of a thread, or one of the last.
 #[cold]
-fn plain_without_handle() -> crossbeam_epoch::Guard {
-    collector().register().pin()
-}
-
-#[inline(always)]
-fn enter(place: &'static Participant<Local>) -> Guard {
-    // SAFETY: what `PLACE` has, this thread has joined, and it has not left.
-    let is_turn = unsafe { place.enter(&LINGERING) };
-    let guard = Guard(Pin::Reading(Place(place, PhantomData)));
-    if is_turn {
-        take_turn(place, &guard);
-    }
-    guard
-}
-
-/// Once in a while: frees what can be freed.
-#[cold]
-fn take_turn(place: &Participant<Local>, guard: &Guard) {
-    // Relaxed, both: hints.
-    if DEFERRED.load(Ordering::Relaxed) == RUN.load(Ordering::Relaxed) {
-        return;
-    }
-    guard.with(crossbeam_epoch::Guard::flush);
-    // One of all threads is enough.
-    // SAFETY: by the thread that has joined.
-    if unsafe { place.is_first_turn_in_round(&LINGERING) } {
-        go_round();
-    }
-}
-
-/// The first pin of a thread and the last ones, and all where pins do not linger.
-#[cold]
-fn pin_otherwise() -> Guard {
-    if !barrier::is_there() {
-        return plain();
-    }
-    // In a destructor of another thread-local this one may be gone already.
-    if LEAVE.try_with(|_| ()).is_err() {
-        return Guard(Pin::Plain(plain_without_handle()));
-    }
+fn pin_otherwise() -> &'static Participant<Local> {
     let place = LINGERING.join();
+    // In a destructor of another thread-local this one may be gone already.
+    let is_late = LEAVE.try_with(|_| ()).is_err();
+    // SAFETY: joined just now, and known to nobody else.
+    unsafe {
+        if is_late {
+            place.enter(&LINGERING);
+            place.leave(&LINGERING);
+            return place;
+        }
+        if !barrier::is_there() {
+            place.do_not_linger(&LINGERING);
+        }
+        place.enter(&LINGERING);
+    }
     // If an allocator that uses a map has come first, the place that it has got is left.
     if let Some(other) = PLACE.replace(Some(place)) {
         // SAFETY: as in `Leave`.
         unsafe { other.leave(&LINGERING) };
     }
-    enter(place)
+    place
 }
 
 impl Drop for Guard {
     #[inline(always)]
     fn drop(&mut self) {
-        match self.0 {
-            // SAFETY: it has been entered for this guard, which cannot be sent to another thread.
-            Pin::Reading(place) => unsafe { place.0.exit(&LINGERING) },
-            // SAFETY: as above.
-            Pin::Writing(place) => unsafe { place.0.exit_with_fence(&LINGERING) },
-            // Dropped after this.
-            Pin::Plain(_) => {}
+        // SAFETY, all: the thread that has joined and entered for this guard, which it cannot send to
+        // another one.
+        if !self.writes {
+            // SAFETY: see above.
+            return unsafe { self.place.exit(&LINGERING) };
         }
+        // SAFETY: see above.
+        if unsafe { self.place.is_turn() } {
+            take_turn(self);
+        }
+        // SAFETY: see above.
+        unsafe { self.place.exit_with_fence(&LINGERING) };
     }
 }
 
@@ -186,22 +151,30 @@ impl Guard {
     /// after that, what has been written is there for all threads.
     #[inline(always)]
     pub(crate) fn into_writing(mut self) -> Guard {
-        if let Pin::Reading(place) = self.0 {
-            self.0 = Pin::Writing(place);
-        }
+        self.writes = true;
         self
     }
 
     /// Calls something with a guard of crossbeam's.
     fn with<R>(&self, f: impl FnOnce(&crossbeam_epoch::Guard) -> R) -> R {
-        match &self.0 {
-            Pin::Reading(place) | Pin::Writing(place) => {
-                // SAFETY: this guard has entered, and does not exit before `f` returns.
-                let cover = unsafe { place.0.cover() };
-                f(&cover.handle.pin())
-            }
-            Pin::Plain(guard) => f(guard),
-        }
+        // SAFETY: this guard has entered, and does not exit before `f` returns.
+        let cover = unsafe { self.place.cover() };
+        f(&cover.handle.pin())
+    }
+}
+
+/// Once in a while: frees what can be freed.
+#[cold]
+fn take_turn(guard: &Guard) {
+    // Relaxed, both: hints.
+    if DEFERRED.load(Ordering::Relaxed) == RUN.load(Ordering::Relaxed) {
+        return;
+    }
+    guard.with(crossbeam_epoch::Guard::flush);
+    // One of all threads is enough.
+    // SAFETY: by the thread that has joined.
+    if unsafe { guard.place.is_first_turn_in_round(&LINGERING) } {
+        go_round();
     }
 }
 
@@ -235,7 +208,7 @@ pub(crate) fn defer(guard: &Guard, f: impl FnOnce() + Send + 'static) {
         // Each one here stands for a whole batch, so it is handed over at once.
         guard.flush();
     });
-    if barrier::MAY_BE_THERE && before % batches_in_a_round() == 0 {
+    if before % batches_in_a_round() == 0 {
         go_round();
     }
 }
@@ -252,6 +225,9 @@ fn batches_in_a_round() -> usize {
 /// After a flush, which may have moved the epoch: lets all pin anew, so that they get to the new one, and
 /// looks after those who have left their pins behind.
 fn go_round() {
+    if !barrier::is_there() {
+        return;
+    }
     LINGERING.next_round();
     if is_stuck() && is_time_to_revoke() {
         LINGERING.revoke(PATIENCE as isize, None);
@@ -324,7 +300,7 @@ pub(crate) fn advance() -> bool {
     let (mut idle, mut busy, mut recent) = (0, 0, 0);
     while idle < IDLE && !done.load(Ordering::Acquire) {
         let before = RUN.load(Ordering::Relaxed);
-        if barrier::MAY_BE_THERE {
+        if barrier::is_there() {
             // Then, those that have been left behind in the meantime. This thread's own is pinned anew
             // below.
             if LINGERING.revoke(recent, PLACE.get()) {
