@@ -231,6 +231,44 @@ fn a_thread_that_ends_gives_its_place_to_another_while_it_is_revoked() {
     });
 }
 
+/// A thread that has written ends its pin by a fence, whatever other pins it has.
+#[test]
+fn of_two_that_each_write_and_then_read_what_the_other_one_has_written_one_finds_it() {
+    for is_nested in [false, true] {
+        model(move || {
+            let scene = Scene::new();
+            let written = Arc::new([(); 2].map(|()| AtomicBool::new(false)));
+            let both = [0, 1].map(|mine| {
+                let (scene, written) = (Arc::clone(&scene), Arc::clone(&written));
+                move || {
+                    let place = scene.all.join();
+                    // So that it has a cover, and pays for no fence any more.
+                    scene.pinned(place, || ());
+                    let write = || {
+                        // SAFETY: by the thread that has joined there.
+                        unsafe { place.enter(&scene.all) };
+                        written[mine].store(true, Ordering::Relaxed);
+                        // SAFETY: entered above.
+                        unsafe { place.exit_with_fence(&scene.all) };
+                    };
+                    if is_nested {
+                        scene.pinned(place, write);
+                    } else {
+                        write();
+                    }
+                    scene.pinned(place, || written[1 - mine].load(Ordering::Relaxed))
+                }
+            });
+            let [one, other] = both;
+            let one = start(one);
+            // (And drops what it has of the scene.)
+            let other = std::convert::identity(other)();
+            assert!(one.join().unwrap() || other, "both miss the other one's");
+            scene.end();
+        });
+    }
+}
+
 #[test]
 fn two_join_at_once() {
     model(|| {

@@ -7,8 +7,8 @@
 //!
 //! A cover that is kept for long would keep garbage. So it is
 //!
-//! * pinned anew by its thread, by the first operation of each *round*; those who hand over garbage begin
-//!   new ones;
+//! * pinned anew by its thread, by the first operation of each *round*; those who hand over garbage, or
+//!   look whether some can be freed, begin new ones;
 //! * *revoked* by others if its thread does not come: whoever finds that nothing can be freed for a
 //!   while goes through all participants, and ends the pins of those who are not in an operation.
 //!
@@ -81,7 +81,7 @@ fn none<C>() -> *mut Linked<C> {
     marked(ptr::null_mut())
 }
 
-/// All threads whose pins linger.
+/// All threads whose pins linger (or could, if there were a heavy fence).
 pub struct Lingering<C> {
     /// A list to which is only added: who leaves gives a place back for another one.
     participants: AtomicPtr<Participant<C>>,
@@ -307,21 +307,25 @@ impl<C: Cover> Participant<C> {
         }
     }
 
-    /// Ends a pin. If it is the last one, what has been written before is there for all threads when
-    /// this returns, or before the thread's next look at anything.
+    /// Ends a pin. What has been written before is there for all threads when this returns, or before
+    /// the thread's next look at anything.
     ///
     /// # Safety
     ///
     /// As for [`Participant::exit`].
     #[inline(always)]
     pub unsafe fn exit_with_fence(&self, all: &Lingering<C>) {
-        if self.depth.load(Ordering::Relaxed) == 1 {
-            barrier::store_with_fence(&self.depth, 0);
-        } else {
-            // (Where pins do not linger, the next one is a fence.)
-            // SAFETY: passed on.
-            unsafe { self.exit(all) };
+        let depth = self.depth.load(Ordering::Relaxed);
+        if depth == 1 {
+            return barrier::store_with_fence(&self.depth, 0);
         }
+        // The outer guards may be of operations that only read. (Where pins do not linger, the next
+        // outermost one is a fence.)
+        if depth < LEAVING {
+            barrier::full();
+        }
+        // SAFETY: passed on.
+        unsafe { self.exit(all) };
     }
 
     /// Ends a pin.
@@ -381,7 +385,7 @@ impl<C: Cover> Participant<C> {
     /// # Safety
     ///
     /// Called by the thread that has joined here and not left.
-    pub unsafe fn is_first_turn_in_round(&self, all: &Lingering<C>) -> bool {
+    pub unsafe fn is_still_the_same_round(&self, all: &Lingering<C>) -> bool {
         let round = all.round.load(Ordering::Relaxed);
         self.turn.replace(round) == round
     }
@@ -471,16 +475,22 @@ impl<C: Cover> Participant<C> {
         }
     }
 
+    /// The cover stays, for the next thread: threads that come and go would otherwise leave one each to
+    /// the epochs, which have to pass before it is freed.
     #[cold]
     fn give_back(&self, all: &Lingering<C>) {
         all.joined.fetch_sub(1, Ordering::Relaxed);
-        // Acquire: whoever has put them there is done with them.
+        // Acquire: whoever has put it there is done with it.
         let cover = unmarked(self.cover.swap(none(), Ordering::AcqRel));
-        let spare = self.spare.swap(ptr::null_mut(), Ordering::Acquire);
+        // (A revoker that has taken it just before makes it the spare one as well.)
+        let mut spare = ptr::null_mut();
+        if !cover.is_null() {
+            // SAFETY: taken out of its place.
+            unsafe { (*cover).cover.unpin() };
+            // As in `revoke_alone`.
+            spare = self.spare.swap(cover, Ordering::AcqRel);
+        }
         self.depth.store(0, Ordering::Relaxed);
-        // A revoker that has taken the cover just before will make it the spare one of the next thread
-        // here.
-        drop_all(cover);
         drop_all(spare);
         // Release: for who joins next.
         self.is_taken.store(false, Ordering::Release);

@@ -7,7 +7,7 @@
 //! A pin used to be a fence as well. Of that, one thing is missed where none is: that what an operation
 //! writes is there for all threads before the next operation of its thread looks at another key. (A load may
 //! be ahead of a store. Two threads that each insert a key and look for the other's would both find none.)
-//! So the end of a thread's outermost pin is a fence, unless it was only [to read](pin_to_read).
+//! So the end of a pin is a fence, unless it was only [to read](pin_to_read).
 //!
 //! What is deferred here never runs user code and never frees more than a few bytes:
 //! it only tells a map that a batch of its garbage may be freed (see `raw::retire`).
@@ -57,7 +57,7 @@ impl Pins for &Guard {
     }
 }
 
-/// Pins anew, if something has been retired under the old pin, so that it can be freed; does nothing
+/// Lets go of the pin, and pins anew, so that what was retired under the old one can be freed; does nothing
 /// if the thread is pinned by another guard as well.
 ///
 /// (Not by crossbeam's `Guard::repin`, which has no fence. It tells the others that this thread

@@ -111,10 +111,10 @@ impl Pin {
     }
 
     fn end(&self, has_written: bool) {
+        if has_written {
+            fence_if_others();
+        }
         if self.state().depth == 1 {
-            if has_written {
-                fence_if_others();
-            }
             // Release: with the acquire in `acquire`.
             self.order.fetch_add(0, Ordering::Release);
         }
@@ -160,7 +160,7 @@ fn run(deferred: Mutex<Box<dyn FnOnce() + Send>>) {
     deferred.into_inner().unwrap()();
 }
 
-/// Whether its end is a fence, if it is the last one.
+/// Whether its end is a fence.
 pub struct Guard(bool);
 
 impl Guard {

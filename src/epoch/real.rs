@@ -3,9 +3,10 @@
 use std::{
     cell::Cell,
     marker::PhantomData,
+    ptr,
     sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -20,25 +21,47 @@ use super::{
 use crate::sync::processors;
 
 fn collector() -> &'static Collector {
-    static COLLECTOR: OnceLock<Collector> = OnceLock::new();
-    COLLECTOR.get_or_init(Collector::new)
+    // (Not in a `OnceLock`: a thread that comes for the first time would wait for another one, or for
+    // itself, in an allocator that uses a map.)
+    static COLLECTOR: AtomicPtr<Collector> = AtomicPtr::new(ptr::null_mut());
+    // Acquire and release, all: what is there is visible.
+    let known = COLLECTOR.load(Ordering::Acquire);
+    if !known.is_null() {
+        // SAFETY: made below, and never dropped.
+        return unsafe { &*known };
+    }
+    let new = Box::into_raw(Box::new(Collector::new()));
+    let exchanged =
+        COLLECTOR.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire);
+    match exchanged {
+        // SAFETY: as above.
+        Ok(_) => unsafe { &*new },
+        Err(other) => {
+            // SAFETY: made above, and known to nobody else.
+            drop(unsafe { Box::from_raw(new) });
+            // SAFETY: as above.
+            unsafe { &*other }
+        }
+    }
 }
 
-/// The threads whose pins linger.
+/// All threads that use maps.
 static LINGERING: Lingering<Local> = Lingering::new();
 
 thread_local! {
     /// This thread's place among them. Without a destructor, so that looking is all that it takes.
     static PLACE: Cell<Option<&'static Participant<Local>>> = const { Cell::new(None) };
-    /// Gives it back.
-    static LEAVE: Leave = const { Leave };
+    /// The same place, to be given back.
+    static LEAVE: Leave = const { Leave(Cell::new(None)) };
 }
 
-struct Leave;
+/// (Knows the place itself: where thread-locals are the system's keys, the other one may be gone.)
+struct Leave(Cell<Option<&'static Participant<Local>>>);
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        if let Some(place) = PLACE.take() {
+        let _ = PLACE.try_with(|place| place.set(None));
+        if let Some(place) = self.0.take() {
             // SAFETY: this thread has joined there, and does not know the place any more.
             unsafe { place.leave(&LINGERING) };
         }
@@ -76,7 +99,7 @@ impl Cover for Local {
 /// A pin.
 pub struct Guard {
     place: &'static Participant<Local>,
-    /// Whether its end is a fence, if it is the last one.
+    /// Whether its end is a fence.
     writes: bool,
     _not_send: PhantomData<*const ()>,
 }
@@ -120,8 +143,11 @@ fn pin_otherwise() -> &'static Participant<Local> {
         }
         place.enter(&LINGERING);
     }
-    // If an allocator that uses a map has come first, the place that it has got is left.
-    if let Some(other) = PLACE.replace(Some(place)) {
+    let other = PLACE.replace(Some(place));
+    let _ = LEAVE.try_with(|leave| leave.0.set(Some(place)));
+    // If an allocator that uses a map has come first, from within all that, the place that it has got
+    // is left.
+    if let Some(other) = other {
         // SAFETY: as in `Leave`.
         unsafe { other.leave(&LINGERING) };
     }
@@ -171,9 +197,9 @@ fn take_turn(guard: &Guard) {
         return;
     }
     guard.with(crossbeam_epoch::Guard::flush);
-    // One of all threads is enough.
+    // One of all threads is enough: not if another one has been at it since this one's last turn.
     // SAFETY: by the thread that has joined.
-    if unsafe { guard.place.is_first_turn_in_round(&LINGERING) } {
+    if unsafe { guard.place.is_still_the_same_round(&LINGERING) } {
         go_round();
     }
 }
@@ -273,12 +299,12 @@ fn is_stuck() -> bool {
 /// How many functions have been deferred.
 static DEFERRED: AtomicUsize = AtomicUsize::new(0);
 
-/// How many deferred functions have been run. All that this collector ever gets come
-/// from `defer`.
+/// How many deferred functions have been run. All that this collector gets comes
+/// from `defer`, but for what is left of a `Local` in those rare cases in which one is dropped.
 static RUN: AtomicUsize = AtomicUsize::new(0);
 
-/// Flushes without an effect: enough for two thousand threads that have ended. They take some
-/// tens of microseconds.
+/// Flushes without an effect. They take some tens of microseconds, or a millisecond if each finds
+/// threads that have left their pins behind since the one before.
 const IDLE: usize = 256;
 
 /// How often somebody else may be found revoking: he may have been preempted.
@@ -293,8 +319,7 @@ pub(crate) fn advance() -> bool {
     // What is deferred is run in the order in which it was handed over, some of it
     // at each flush, and two epochs later at the earliest. A flush can move the epoch
     // by one. So some flushes after which nothing has been run mean that the epoch
-    // cannot be moved, or that there is nothing in front of it but what threads have left
-    // that have ended: one bag each, and a flush goes through eight.
+    // cannot be moved.
     // Release and acquire: another thread may run it, when it has seen the pins end.
     defer(&pin_to_read(), move || end.store(true, Ordering::Release));
     let (mut idle, mut busy, mut recent) = (0, 0, 0);

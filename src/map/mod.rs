@@ -51,7 +51,10 @@ pub use self::{
 /// # Consistency
 ///
 /// Every operation on a key is linearizable: it takes effect at one moment between its
-/// call and its return, for all threads. Operations on many keys ([`clear`], [`retain`],
+/// call and its return, for all threads. (Only as to *another* key may a
+/// look-up be ahead of an earlier write of the same thread, as a load may be ahead of a store: as long as
+/// the guard of that write lives, which is the [`Pinned`] through which it was made, or the [`Ref`] that it
+/// returned.) Operations on many keys ([`clear`], [`retain`],
 /// iteration, [`clone`]) are *weakly consistent*: what is present throughout is found
 /// exactly once, what comes or goes meanwhile may be found or not. [`len`] is exact when
 /// nothing is being written.
@@ -351,7 +354,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// may still see it.
     ///
     /// Takes some microseconds to some tens of them even if there is nothing to drop, and has the next
-    /// write of each other thread take a little longer. It never waits for a thread that is pinned. So
+    /// operation of each other thread take a little longer. It never waits for a thread that is pinned. So
     /// call it now and then, and not after each removal.
     ///
     /// What other threads that are alive have removed of late, up to 127 entries each, is
@@ -598,10 +601,10 @@ where
         key: K,
         value: V,
     ) -> Result<Ref<'_, K, V>, OccupiedError<Ref<'_, K, V>, V>> {
-        let mut guard = epoch::pin();
+        let mut guard = epoch::pin_to_read();
         let hash = self.hash(&key);
         match self.raw.try_insert(hash, key, value, &mut guard) {
-            Ok(node) => Ok(Ref::new(node, guard)),
+            Ok(node) => Ok(Ref::new(node, guard.into_writing())),
             Err(raw::Occupied { current, value, key }) => {
                 // Before there is a result, which would leak, pin and all, if this panics.
                 drop(key);

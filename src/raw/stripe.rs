@@ -193,8 +193,9 @@ impl Stripe {
     /// Takes the bias away from the thread that has the stripe of its own. The stripe can be
     /// opened by [`Stripe::open_revoked`] when the epochs have passed.
     pub(super) fn revoke(&self) -> Bias {
-        // Relaxed, both: what is deferred after this comes after a fence, as every pin does, so
-        // that a later pin sees no older number than this.
+        // Relaxed, both: what is deferred after this comes after a fence, and so does what is done
+        // under a pin that does not wait for it (one that lingers is as old as its last fence): that sees
+        // no older number than this.
         let before = self.bias.load(Ordering::Relaxed);
         if before & 1 != 0 {
             // Somebody has revoked it, and it has not been biased again since, or else the number
