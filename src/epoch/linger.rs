@@ -132,6 +132,8 @@ const TURN: u32 = 128;
 impl<C: Cover> Lingering<C> {
     const_unless_loom! {
         /// Nobody.
+        // (There is one for the whole process, made once.)
+        #[allow(clippy::new_without_default)]
         pub const fn new() -> Lingering<C> {
             Lingering {
                 participants: AtomicPtr::new(ptr::null_mut()),
