@@ -41,6 +41,7 @@ pub use epoch::linger::{Cover, Lingering, Participant};
 /// What keys can be looked up by: whatever has the same hash, and can be compared with them.
 #[doc(no_inline)]
 pub use equivalent::Equivalent;
+/// For the models of `loom-tests`.
 #[cfg(binlock_loom)]
 #[doc(hidden)]
 pub use sync::{Others, set_others};

@@ -8,6 +8,7 @@ use binlock_loom_tests::{model, model_within, start};
 use loom::{
     cell::UnsafeCell,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence},
+    thread::JoinHandle,
 };
 
 /// One for the thread, and one more that it makes while the first is being revoked.
@@ -137,12 +138,17 @@ impl Scene {
     }
 }
 
+/// Runs something on a thread of its own.
+fn spawn<R: 'static>(scene: &Arc<Scene>, f: impl FnOnce(&Scene) -> R + 'static) -> JoinHandle<R> {
+    let scene = Arc::clone(scene);
+    start(move || f(&scene))
+}
+
 #[test]
 fn what_is_read_under_a_pin_that_lingers_is_not_freed() {
     model(|| {
         let scene = Scene::new();
-        let other = Arc::clone(&scene);
-        let reader = start(move || {
+        let reader = spawn(&scene, |other| {
             let place = other.all.join();
             other.read(place);
             other.read(place);
@@ -158,8 +164,7 @@ fn what_is_read_under_a_pin_that_lingers_is_not_freed() {
 fn a_pin_that_was_left_behind_keeps_nothing() {
     model(|| {
         let scene = Scene::new();
-        let other = Arc::clone(&scene);
-        let reader = start(move || {
+        let reader = spawn(&scene, |other| {
             let place = other.all.join();
             other.read(place);
         });
@@ -179,8 +184,7 @@ fn two_revoke_what_a_thread_comes_back_to() {
         let place = scene.all.join();
         scene.pinned(place, || ());
         let revokers = [(), ()].map(|()| {
-            let other = Arc::clone(&scene);
-            start(move || {
+            spawn(&scene, |other| {
                 other.all.revoke(0, None);
             })
         });
@@ -202,8 +206,7 @@ fn a_cover_that_is_marked_while_its_thread_pins_anew_is_not_taken_from_under_the
         let place = scene.all.join();
         scene.pinned(place, || ());
         scene.all.next_round();
-        let other = Arc::clone(&scene);
-        let revoker = start(move || {
+        let revoker = spawn(&scene, |other| {
             other.all.revoke(0, None);
         });
         scene.pinned(place, || ());
@@ -219,8 +222,7 @@ fn a_cover_that_is_marked_while_its_thread_pins_anew_is_not_taken_from_under_the
 fn one_revokes_again_and_again_what_a_thread_uses() {
     model(|| {
         let scene = Scene::new();
-        let other = Arc::clone(&scene);
-        let reader = start(move || {
+        let reader = spawn(&scene, |other| {
             let place = other.all.join();
             other.read(place);
             other.read(place);
@@ -236,8 +238,7 @@ fn one_revokes_again_and_again_what_a_thread_uses() {
 fn a_thread_that_ends_gives_its_place_to_another_while_it_is_revoked() {
     model(|| {
         let scene = Scene::new();
-        let other = Arc::clone(&scene);
-        let threads = start(move || {
+        let threads = spawn(&scene, |other| {
             for _ in 0..2 {
                 let place = other.all.join();
                 other.read(place);
@@ -294,8 +295,7 @@ fn of_two_that_each_write_and_then_read_what_the_other_one_has_written_one_finds
 fn two_join_at_once() {
     model(|| {
         let scene = Scene::new();
-        let other = Arc::clone(&scene);
-        let reader = start(move || {
+        let reader = spawn(&scene, |other| {
             let place = other.all.join();
             other.read(place);
         });
@@ -310,8 +310,7 @@ fn two_join_at_once() {
 fn a_guard_that_is_held_when_its_thread_leaves_is_one_until_it_is_dropped() {
     model(|| {
         let scene = Scene::new();
-        let other = Arc::clone(&scene);
-        let reader = start(move || {
+        let reader = spawn(&scene, |other| {
             let place = other.all.join();
             other.pinned(place, || {
                 // SAFETY: joined above, and not entered any more.

@@ -1,6 +1,6 @@
 //! Pins that linger: what makes the next pin of a thread cost nothing.
 //!
-//! A pin of the epochs' ends in a fence, which takes as long as the rest of a look-up in the caches,
+//! A pin of the epochs' begins with a fence, which takes as long as the rest of a look-up in the caches,
 //! and keeps look-ups from overlapping their cache misses. So a thread keeps its pin when an operation
 //! ends: it *covers* the next ones, as a guard would that is held for all of them. To be pinned, then,
 //! is to say so ([`Participant::enter`]), in a word that only this thread writes.
@@ -75,8 +75,7 @@ fn is_marked<C>(cover: *mut Linked<C>) -> bool {
     cover.addr() & MARK != 0
 }
 
-/// In the place of a cover where none is. Marked, so that it takes one look to see that there is one
-/// without a mark.
+/// In the place of a cover where none is. Marked, so that nobody marks it.
 fn none<C>() -> *mut Linked<C> {
     marked(ptr::null_mut())
 }
@@ -205,8 +204,9 @@ impl<C: Cover> Lingering<C> {
 
     /// From now on each thread pins its cover anew when it enters.
     pub fn next_round(&self) {
-        // Release, with the acquire in `cover_anew`: whoever sees the new round also sees the epoch that
-        // has been reached. Nothing depends on it but how soon garbage is freed.
+        // Release, with the acquire in `cover_anew`: whoever sees the new round also sees the marks that
+        // it was begun for (nobody may pin in it a cover that is marked, and leave the mark), and the epoch
+        // that has been reached (so that garbage is freed soon).
         self.round.fetch_add(1, Ordering::Release);
     }
 

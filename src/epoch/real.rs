@@ -157,17 +157,16 @@ fn pin_otherwise() -> &'static Participant<Local> {
 impl Drop for Guard {
     #[inline(always)]
     fn drop(&mut self) {
-        // SAFETY, all: the thread that has joined and entered for this guard, which it cannot send to
-        // another one.
         if !self.writes {
-            // SAFETY: see above.
+            // SAFETY: the place was entered for this guard, by this thread: a guard cannot be sent to
+            // another one.
             return unsafe { self.place.exit(&LINGERING) };
         }
-        // SAFETY: see above.
+        // SAFETY: as above; and a thread does not leave for good before its last guard is dropped.
         if unsafe { self.place.is_turn() } {
             take_turn(self);
         }
-        // SAFETY: see above.
+        // SAFETY: as in front of the other exit.
         unsafe { self.place.exit_with_fence(&LINGERING) };
     }
 }
