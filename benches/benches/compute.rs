@@ -18,8 +18,8 @@ use mimalloc::MiMalloc;
 
 use crate::common::keys::{self, Stream};
 use crate::common::maps::{
-    Binlock, BinlockEach, BinlockMerge, Compute, DashMap, Flurry, FlurryEach, Moka, Papaya,
-    PapayaEach, SccIndexEach, SccMap, Sharded, StdMutex,
+    Binlock, BinlockEach, BinlockEntry, BinlockMerge, Compute, DashMap, Flurry, FlurryEach, Moka,
+    Papaya, PapayaEach, SccIndexEach, SccMap, Sharded, StdMutex,
 };
 use crate::common::slow_closures::{CONTENDERS, compute_all};
 use crate::common::{computations, cycles, work};
@@ -34,6 +34,7 @@ macro_rules! for_each_map {
     ($function:ident($($argument:expr),*)) => {
         $function::<Binlock>($($argument),*);
         $function::<BinlockEach>($($argument),*);
+        $function::<BinlockEntry>($($argument),*);
         $function::<Papaya>($($argument),*);
         $function::<PapayaEach>($($argument),*);
         $function::<Flurry>($($argument),*);

@@ -85,13 +85,16 @@ impl Local {
         self.closures.get() == 0 && self.entries.get() == 0
     }
 
-    /// Sees to it that one more claim can be written down without allocating.
+    /// Sees to it that one more claim can be written down without allocating, and says where.
     #[inline]
-    pub(super) fn make_room(&self) {
-        if self.read(self.next.get()) != 0 {
-            let vacant = (0..).find(|&index| self.read(index) == 0);
-            self.next.set(vacant.expect("memory ends before numbers do"));
-        }
+    pub(super) fn make_room(&self) -> usize {
+        let next = self.next.get();
+        if self.read(next) == 0 { next } else { self.find_room() }
+    }
+
+    #[cold]
+    fn find_room(&self) -> usize {
+        (0..).find(|&index| self.read(index) == 0).expect("memory ends before numbers do")
     }
 
     #[inline]
@@ -100,17 +103,15 @@ impl Local {
         self.thread.cell(index).load(Ordering::Relaxed)
     }
 
-    /// Writes a claim down, after `make_room`, and says where.
+    /// Writes a claim down, where `make_room` has said.
     ///
     /// Relaxed stores here and in `release`: see `Thread::holds`.
     #[inline]
-    pub(super) fn hold(&self, address: usize, kept: bool) -> usize {
-        let index = self.next.get();
+    pub(super) fn hold(&self, index: usize, address: usize, kept: bool) {
         self.thread.cell(index).store(address, Ordering::Relaxed);
         self.next.set(index + 1);
         let count = if kept { &self.entries } else { &self.closures };
         count.set(count.get() + 1);
-        index
     }
 
     #[inline]

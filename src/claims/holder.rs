@@ -19,21 +19,24 @@ use super::{
 /// before it is settled (when it is as good as settled: there is nothing that its holder
 /// could wait for).
 pub(crate) trait Holder {
-    /// Called before a bin is locked to put a claim there, whose address is known. May be
-    /// called again, after `release`, if that fails.
+    /// Called before a bin is locked to put a claim there, whose address is known.
     fn prepare(&mut self, address: usize);
+
+    /// Called instead of `hold` if the claim could not be put into its slot. The holder can be prepared
+    /// for another one then.
+    fn withdraw(&mut self, address: usize);
 
     /// Called when the claim is in its slot, while the bin is locked.
     fn hold(&mut self, address: usize);
 
-    /// Called before a claim is settled, and if it could not be put into its slot.
+    /// Called before a claim is settled.
     fn release(&mut self, address: usize);
 }
 
 /// A thread that runs a closure, or holds an entry.
 pub(crate) struct ThreadHolder {
     local: Rc<Local>,
-    /// Where the claim is written down, or `NOWHERE`.
+    /// Where the claim is written down, or is going to be, or `NOWHERE`.
     cell: usize,
     /// The poll within which it was taken, or zero.
     frame: Cell<u64>,
@@ -50,6 +53,8 @@ impl ThreadHolder {
         ThreadHolder::new(false)
     }
 
+    /// For an entry.
+    #[inline]
     pub(crate) fn entry() -> ThreadHolder {
         ThreadHolder::new(true)
     }
@@ -58,6 +63,15 @@ impl ThreadHolder {
     fn new(kept: bool) -> ThreadHolder {
         let (frame, kept) = (Cell::new(0), Cell::new(kept));
         ThreadHolder { local: Local::mine(), cell: NOWHERE, frame, kept }
+    }
+
+    /// The claim is no part any more of the poll in which it was taken.
+    #[inline]
+    fn settle_within(&self, address: usize) {
+        if self.frame.get() != 0 {
+            self.local.settle_within(address, self.kept.get(), self.frame.get());
+            self.frame.set(0);
+        }
     }
 
     /// Has the claim of an entry count as that of a closure, as long as the result lives: a
@@ -104,7 +118,7 @@ impl Holder for ThreadHolder {
     #[inline]
     fn prepare(&mut self, address: usize) {
         // So that nothing is allocated when the claim is held.
-        self.local.make_room();
+        self.cell = self.local.make_room();
         self.frame.set(self.local.frame());
         if self.frame.get() != 0 {
             self.local.take_within(address, self.kept.get());
@@ -112,16 +126,19 @@ impl Holder for ThreadHolder {
     }
 
     #[inline]
+    fn withdraw(&mut self, address: usize) {
+        self.settle_within(address);
+        self.cell = NOWHERE;
+    }
+
+    #[inline]
     fn hold(&mut self, address: usize) {
-        self.cell = self.local.hold(address, self.kept.get());
+        self.local.hold(self.cell, address, self.kept.get());
     }
 
     #[inline]
     fn release(&mut self, address: usize) {
-        if self.frame.get() != 0 {
-            self.local.settle_within(address, self.kept.get(), self.frame.get());
-            self.frame.set(0);
-        }
+        self.settle_within(address);
         if self.cell != NOWHERE {
             self.local.release(self.cell, self.kept.get());
             self.cell = NOWHERE;
@@ -152,6 +169,10 @@ impl TaskHolder {
 impl Holder for TaskHolder {
     fn prepare(&mut self, address: usize) {
         lock(shard(address)).insert(address, Arc::clone(&self.0));
+    }
+
+    fn withdraw(&mut self, address: usize) {
+        self.release(address);
     }
 
     fn hold(&mut self, _address: usize) {}

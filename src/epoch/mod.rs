@@ -20,6 +20,9 @@ pub trait Pins {
     fn into_writing(self) -> Self;
 
     /// Runs something that may take long, without the pin if that is the operation's own.
+    ///
+    /// For who has claimed a key, or nothing, and has written nothing else that others could see: that is not
+    /// there for all threads when this begins.
     fn unpinned<R>(&mut self, f: impl FnOnce() -> R) -> R;
 }
 
@@ -36,7 +39,9 @@ impl Pins for Guard {
 
     #[inline]
     fn unpinned<R>(&mut self, f: impl FnOnce() -> R) -> R {
-        unpinned(self, f)
+        // A fence would be for look-ups that come next. None of them sees a claim.
+        self.set_reading();
+        between_pins(self, f)
     }
 }
 
@@ -65,7 +70,7 @@ impl Pins for &Guard {
 /// still: a relaxed one on any machine that reorders loads. What such a load finds can have been
 /// retired in the old epoch, and then the new pin does not keep it.)
 pub(crate) fn repin(guard: &mut Guard) {
-    unpinned(guard, || ());
+    between_pins(guard, || ());
 }
 
 #[cfg(not(binlock_shuttle))]

@@ -168,6 +168,10 @@ impl Guard {
         self.0 = true;
         self
     }
+
+    pub(super) fn set_reading(&mut self) {
+        self.0 = false;
+    }
 }
 
 impl Drop for Guard {
@@ -185,7 +189,7 @@ pub(crate) fn pin_to_read() -> Guard {
     Guard(false)
 }
 
-pub(crate) fn unpinned<R>(guard: &mut Guard, f: impl FnOnce() -> R) -> R {
+pub(super) fn between_pins<R>(guard: &mut Guard, f: impl FnOnce() -> R) -> R {
     struct Again;
     impl Drop for Again {
         fn drop(&mut self) {
@@ -193,6 +197,7 @@ pub(crate) fn unpinned<R>(guard: &mut Guard, f: impl FnOnce() -> R) -> R {
         }
     }
     Pin::mine().end(guard.0);
+    guard.0 = true;
     let _again = Again;
     f()
 }

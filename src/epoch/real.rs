@@ -180,6 +180,12 @@ impl Guard {
         self
     }
 
+    /// The same pin, for an operation that has written nothing so far that others could see.
+    #[inline(always)]
+    pub(super) fn set_reading(&mut self) {
+        self.writes = false;
+    }
+
     /// Calls something with a guard of crossbeam's.
     fn with<R>(&self, f: impl FnOnce(&crossbeam_epoch::Guard) -> R) -> R {
         // SAFETY: this guard has entered, and does not exit before `f` returns.
@@ -203,9 +209,10 @@ fn take_turn(guard: &Guard) {
     }
 }
 
-/// Runs something without the pin (if it is the thread's only one), and pins anew.
+/// Runs something without the pin (if it is the thread's only one), and pins anew, to write. Whether the
+/// end of the old pin is a fence is up to that.
 #[inline]
-pub(crate) fn unpinned<R>(guard: &mut Guard, f: impl FnOnce() -> R) -> R {
+pub(super) fn between_pins<R>(guard: &mut Guard, f: impl FnOnce() -> R) -> R {
     struct Again(*mut Guard);
     impl Drop for Again {
         #[inline]

@@ -245,6 +245,7 @@ where
     /// # Examples
     ///
     /// See [`Entry`].
+    #[inline]
     pub fn entry(&self, key: K) -> Result<Entry<'_, K, V>, RecursiveUpdate> {
         computing::entry(self, OwnPin::new(), key)
     }
@@ -366,6 +367,7 @@ where
     /// # Panics
     ///
     /// As there.
+    #[inline]
     pub fn entry(&self, key: K) -> Result<Entry<'_, K, V, LentPin<'_>>, RecursiveUpdate> {
         computing::entry(self.map(), self.lent(), key)
     }

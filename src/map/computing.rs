@@ -181,6 +181,7 @@ where
 }
 
 /// `entry`.
+#[inline]
 pub(super) fn entry<'a, K, V, S, P>(
     map: &'a HashMap<K, V, S>,
     pinning: P,
@@ -194,7 +195,8 @@ where
     let hash = map.hash(&key);
     let mut key = Some(key);
     let mut claim = Claim::new(&map.raw, hash, ThreadHolder::entry());
-    claim.take_any(&mut key, &mut pinning.pins()).map_err(RecursiveUpdate::asked)?;
+    // (To read: no look-up sees a claim.)
+    claim.take_any(&mut key, &mut pinning.pins_to_read()).map_err(RecursiveUpdate::asked)?;
     Ok(match key {
         Some(key) => Entry::Occupied(OccupiedEntry::new(claim, key, pinning)),
         None => Entry::Vacant(VacantEntry::new(claim, pinning)),
@@ -202,6 +204,7 @@ where
 }
 
 /// Settles a claim with a pin of its own.
+#[inline]
 pub(super) fn settle<'a, K, V, P>(
     pinning: P,
     settle: impl FnOnce(&crate::epoch::Guard) -> Result<NonNull<Node<K, V>>, Overtaken>,

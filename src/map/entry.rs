@@ -52,22 +52,31 @@ pub enum Entry<'a, K, V, P: Pinning<'a> = OwnPin> {
     Vacant(VacantEntry<'a, K, V, P>),
 }
 
+// In either entry the claim comes first. It is what most of an entry is, and was written some time before
+// the entry is moved out of results and into methods; what is written last does not come between then, where
+// each of these moves would wait for it (see `claiming`).
+
 /// The claim on a key that is present. See [`Entry`].
 #[must_use = "the key is claimed for as long as its entry lives"]
+#[repr(C)]
 pub struct OccupiedEntry<'a, K, V, P: Pinning<'a> = OwnPin> {
-    /// `None` when the claim has been settled.
-    claimed: Option<(Claim<'a, K, V>, K)>,
+    claim: Claim<'a, K, V>,
+    pinning: P,
+    /// As it was given to `entry`. `None` when the claim has been settled.
+    key: Option<K>,
     /// What is to be stored when the entry is given up.
     modified: Option<V>,
-    pinning: P,
 }
 
 /// The claim on a key that is absent. See [`Entry`].
 #[must_use = "the key is claimed for as long as its entry lives"]
+#[repr(C)]
 pub struct VacantEntry<'a, K, V, P: Pinning<'a> = OwnPin> {
     claim: Claim<'a, K, V>,
     pinning: P,
 }
+
+const UNSETTLED: &str = "only methods that consume the entry settle its claim";
 
 impl<'a, K, V, P: Pinning<'a>> Entry<'a, K, V, P> {
     /// The key, as it was given to `entry`.
@@ -92,8 +101,16 @@ impl<'a, K, V, P: Pinning<'a>> Entry<'a, K, V, P> {
     /// assert_eq!(*map.entry(1)?.or_insert('b')?, 'a');
     /// # Ok::<(), binlock::RecursiveUpdate>(())
     /// ```
-    pub fn or_insert(self, value: V) -> Result<P::Found<K, V>, RecursiveUpdate> {
-        self.or_insert_with(|| value)
+    #[inline]
+    pub fn or_insert(mut self, value: V) -> Result<P::Found<K, V>, RecursiveUpdate> {
+        match &mut self {
+            Entry::Occupied(entry) => {
+                // Before there is a result, which would leak, pin and all, if this panics.
+                drop(value);
+                entry.end()
+            }
+            Entry::Vacant(entry) => entry.fill(value),
+        }
     }
 
     /// The entry, with the value that `f` computes if the key is absent.
@@ -117,6 +134,7 @@ impl<'a, K, V, P: Pinning<'a>> Entry<'a, K, V, P> {
     /// assert_eq!(*map.entry(2)?.or_insert_with(|| "two".to_string())?, "two");
     /// # Ok::<(), binlock::RecursiveUpdate>(())
     /// ```
+    #[inline]
     pub fn or_insert_with(self, f: impl FnOnce() -> V) -> Result<P::Found<K, V>, RecursiveUpdate> {
         self.or_insert_with_key(|_| f())
     }
@@ -138,19 +156,20 @@ impl<'a, K, V, P: Pinning<'a>> Entry<'a, K, V, P> {
     /// assert_eq!(*lengths.entry("four")?.or_insert_with_key(|key| key.len())?, 4);
     /// # Ok::<(), binlock::RecursiveUpdate>(())
     /// ```
+    #[inline]
     pub fn or_insert_with_key(
-        self,
+        mut self,
         f: impl FnOnce(&K) -> V,
     ) -> Result<P::Found<K, V>, RecursiveUpdate> {
-        match self {
+        match &mut self {
             Entry::Occupied(entry) => {
                 // Before there is a result, which would leak, pin and all, if this panics.
                 drop(f);
-                entry.into_ref()
+                entry.end()
             }
             Entry::Vacant(entry) => {
                 let value = entry.run(f);
-                entry.insert(value)
+                entry.fill(value)
             }
         }
     }
@@ -178,18 +197,19 @@ impl<'a, K, V, P: Pinning<'a>> Entry<'a, K, V, P> {
     /// assert_eq!(numbers.len(), 1);
     /// # Ok::<(), binlock::RecursiveUpdate>(())
     /// ```
+    #[inline]
     pub fn or_try_insert_with<E>(
-        self,
+        mut self,
         f: impl FnOnce(&K) -> Result<V, E>,
     ) -> Result<P::Found<K, V>, ComputeError<E>> {
-        match self {
+        match &mut self {
             Entry::Occupied(entry) => {
                 drop(f);
-                Ok(entry.into_ref()?)
+                Ok(entry.end()?)
             }
             Entry::Vacant(entry) => {
                 let value = entry.run(f).map_err(ComputeError::Closure)?;
-                Ok(entry.insert(value)?)
+                Ok(entry.fill(value)?)
             }
         }
     }
@@ -212,6 +232,7 @@ impl<'a, K, V, P: Pinning<'a>> Entry<'a, K, V, P> {
     /// assert_eq!(counts.get("be").unwrap().load(Relaxed), 2);
     /// # Ok::<(), binlock::RecursiveUpdate>(())
     /// ```
+    #[inline]
     pub fn or_default(self) -> Result<P::Found<K, V>, RecursiveUpdate>
     where
         V: Default,
@@ -241,7 +262,7 @@ impl<'a, K, V, P: Pinning<'a>> Entry<'a, K, V, P> {
     pub fn and_modify(mut self, f: impl FnOnce(&V) -> V) -> Self {
         if let Entry::Occupied(entry) = &mut self {
             let value = {
-                let _running = entry.claimed().0.holder().run();
+                let _running = entry.claim.holder().run();
                 f(entry.get())
             };
             // The old one is dropped at the end.
@@ -264,36 +285,56 @@ impl<'a, K, V, P: Pinning<'a>> Entry<'a, K, V, P> {
     /// assert_eq!(*map.entry(2)?.insert('c')?, 'c');
     /// # Ok::<(), binlock::RecursiveUpdate>(())
     /// ```
-    pub fn insert(self, value: V) -> Result<P::Found<K, V>, RecursiveUpdate> {
-        match self {
-            Entry::Occupied(mut entry) => {
+    #[inline]
+    pub fn insert(mut self, value: V) -> Result<P::Found<K, V>, RecursiveUpdate> {
+        match &mut self {
+            Entry::Occupied(entry) => {
                 // Before anything has happened, because it can panic.
                 drop(entry.modified.take());
                 entry.modified = Some(value);
-                entry.into_ref()
+                entry.end()
             }
-            Entry::Vacant(entry) => entry.insert(value),
+            Entry::Vacant(entry) => entry.fill(value),
         }
     }
 }
 
 impl<'a, K, V, P: Pinning<'a>> OccupiedEntry<'a, K, V, P> {
+    #[inline]
     pub(super) fn new(claim: Claim<'a, K, V>, key: K, pinning: P) -> Self {
-        OccupiedEntry { claimed: Some((claim, key)), modified: None, pinning }
+        OccupiedEntry { claim, key: Some(key), modified: None, pinning }
     }
 
-    fn claimed(&self) -> &(Claim<'a, K, V>, K) {
-        self.claimed.as_ref().expect("only methods that consume the entry settle its claim")
+    /// The key, for who settles the claim.
+    #[inline]
+    fn take_key(&mut self) -> K {
+        self.key.take().expect(UNSETTLED)
+    }
+
+    /// Settles the claim.
+    #[inline]
+    fn end(&mut self) -> Result<P::Found<K, V>, RecursiveUpdate> {
+        let key = self.take_key();
+        let claim = &mut self.claim;
+        match self.modified.take() {
+            Some(value) => settle(self.pinning, |guard| claim.replace(key, value, guard)),
+            None => {
+                // Before there is a result, which would leak, pin and all, if this panics.
+                drop(key);
+                let node = claim.node();
+                settle(self.pinning, |guard| claim.give_up(guard).map(|_| node))
+            }
+        }
     }
 
     /// The key, as it was given to `entry`.
     pub fn key(&self) -> &K {
-        &self.claimed().1
+        self.key.as_ref().expect(UNSETTLED)
     }
 
     /// The value.
     pub fn get(&self) -> &V {
-        let covered = || self.claimed().0.value().expect("the key is present");
+        let covered = || self.claim.value().expect("the key is present");
         self.modified.as_ref().unwrap_or_else(covered)
     }
 
@@ -314,13 +355,12 @@ impl<'a, K, V, P: Pinning<'a>> OccupiedEntry<'a, K, V, P> {
     /// assert_eq!(*map.get(&1).unwrap(), 'b');
     /// # Ok::<(), binlock::RecursiveUpdate>(())
     /// ```
+    #[inline]
     pub fn insert(mut self, value: V) -> Result<P::Found<K, V>, RecursiveUpdate> {
         drop(self.modified.take());
-        let (mut claim, key) = self.claimed.take().expect("the claim is not settled yet");
-        settle(self.pinning, |guard| {
-            let before = claim.node();
-            claim.replace(key, value, guard).map(|_| before)
-        })
+        let key = self.take_key();
+        let before = self.claim.node();
+        settle(self.pinning, |guard| self.claim.replace(key, value, guard).map(|_| before))
     }
 
     /// Removes the key, and returns the entry that was there.
@@ -343,10 +383,9 @@ impl<'a, K, V, P: Pinning<'a>> OccupiedEntry<'a, K, V, P> {
     /// # Ok::<(), binlock::RecursiveUpdate>(())
     /// ```
     pub fn remove(mut self) -> Result<P::Found<K, V>, RecursiveUpdate> {
-        let before = self.modified.take();
-        let (mut claim, key) = self.claimed.take().expect("the claim is not settled yet");
-        drop((before, key));
-        settle(self.pinning, |guard| claim.remove(guard))
+        // Before anything has happened, because it can panic.
+        drop((self.modified.take(), self.take_key()));
+        settle(self.pinning, |guard| self.claim.remove(guard))
     }
 
     /// Ends the claim, and returns the entry.
@@ -354,33 +393,32 @@ impl<'a, K, V, P: Pinning<'a>> OccupiedEntry<'a, K, V, P> {
     /// # Errors
     ///
     /// If the claim was overtaken.
+    #[inline]
     pub fn into_ref(mut self) -> Result<P::Found<K, V>, RecursiveUpdate> {
-        let modified = self.modified.take();
-        let (mut claim, key) = self.claimed.take().expect("the claim is not settled yet");
-        match modified {
-            Some(value) => settle(self.pinning, |guard| claim.replace(key, value, guard)),
-            None => {
-                // Before there is a result, which would leak, pin and all, if this panics.
-                drop(key);
-                let node = claim.node();
-                settle(self.pinning, |guard| claim.give_up(guard).map(|_| node))
-            }
-        }
+        self.end()
     }
 }
 
 impl<'a, K, V, P: Pinning<'a>> Drop for OccupiedEntry<'a, K, V, P> {
+    #[inline]
     fn drop(&mut self) {
-        if let (Some(value), Some((mut claim, key))) = (self.modified.take(), self.claimed.take()) {
+        if let (Some(value), Some(key)) = (self.modified.take(), self.key.take()) {
             // If it was overtaken, there is nobody to be told, and the write stands.
-            let _ = claim.replace(key, value, &epoch::pin());
+            let _ = self.claim.replace(key, value, &epoch::pin());
         }
     }
 }
 
 impl<'a, K, V, P: Pinning<'a>> VacantEntry<'a, K, V, P> {
+    #[inline]
     pub(super) fn new(claim: Claim<'a, K, V>, pinning: P) -> Self {
         VacantEntry { claim, pinning }
+    }
+
+    /// Settles the claim.
+    #[inline]
+    fn fill(&mut self, value: V) -> Result<P::Found<K, V>, RecursiveUpdate> {
+        settle(self.pinning, |guard| self.claim.fill(value, guard))
     }
 
     /// Runs a closure that computes the value.
@@ -412,8 +450,9 @@ impl<'a, K, V, P: Pinning<'a>> VacantEntry<'a, K, V, P> {
     /// assert_eq!(*map.get(&1).unwrap(), 'a');
     /// # Ok::<(), binlock::RecursiveUpdate>(())
     /// ```
+    #[inline]
     pub fn insert(mut self, value: V) -> Result<P::Found<K, V>, RecursiveUpdate> {
-        settle(self.pinning, |guard| self.claim.fill(value, guard))
+        self.fill(value)
     }
 }
 

@@ -218,6 +218,7 @@ impl<'map, K, V, H: Holder> Claim<'map, K, V, H> {
     }
 
     /// Leaves the key as it was; `false` if the claim has been overtaken.
+    #[inline(never)]
     fn restore(&mut self, guard: &Guard) -> bool {
         let covers = self.kind == Kind::Covers;
         let out = self.take_out(covers.then_some(self.node), guard);
@@ -238,24 +239,43 @@ impl<'map, K, V, H: Holder> Claim<'map, K, V, H> {
     /// who wait for it. If the covered node was cleared away, in favour of nothing.
     ///
     /// `None` if the claim was overtaken, otherwise whether the key was present until now.
-    #[inline]
+    #[inline(always)]
     fn take_out(&mut self, new: Option<Word>, guard: &Guard) -> Option<bool> {
         let covers = self.kind == Kind::Covers;
         if self.kind == Kind::Crowds {
             self.map.crowd(-1, guard);
         }
         self.kind = Kind::Nothing;
-        let address = self.node.address().addr();
-        self.holder.release(address);
+        self.holder.release(self.node.address().addr());
         let word = if covers { self.node.covered() } else { self.node.reserved() };
-        let lock = match self.map.lock_claim_at(self.hash, word, self.slot, guard) {
-            Some(lock) => lock,
-            None => self.map.lock_claim(self.hash, self.node, guard)?,
-        };
+        match self.map.lock_claim_at(self.hash, word, self.slot, guard) {
+            // (As it was put there, so it has not been cleared.)
+            Some(lock) => {
+                if lock.settle(new) {
+                    claims::wake(self.node.address().addr());
+                }
+                Some(covers)
+            }
+            None => Self::take_out_anywhere(self.map, self.hash, self.node, covers, new, guard),
+        }
+    }
+
+    /// The same wherever it is, if it is anywhere.
+    #[cold]
+    #[inline(never)]
+    fn take_out_anywhere(
+        map: &RawMap<K, V>,
+        hash: u64,
+        node: Word,
+        covers: bool,
+        new: Option<Word>,
+        guard: &Guard,
+    ) -> Option<bool> {
+        let lock = map.lock_claim(hash, node, guard)?;
         let was_present = !lock.word().is_reserved();
         let new = if was_present == covers { new } else { None };
         if lock.settle(new) {
-            claims::wake(address);
+            claims::wake(node.address().addr());
         }
         Some(was_present)
     }
@@ -263,17 +283,25 @@ impl<'map, K, V, H: Holder> Claim<'map, K, V, H> {
 
 impl<K, V, H: Holder> Claim<'_, K, V, H> {
     /// Leaves the key as it was, if there is a claim.
+    #[inline]
     pub(crate) fn abandon(&mut self) {
         if self.kind != Kind::Nothing {
-            let guard = epoch::pin();
-            if !self.restore(&guard) {
-                self.overtaken();
-            }
+            self.abandon_taken();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn abandon_taken(&mut self) {
+        let guard = epoch::pin();
+        if !self.restore(&guard) {
+            self.overtaken();
         }
     }
 }
 
 impl<K, V, H: Holder> Drop for Claim<'_, K, V, H> {
+    #[inline]
     fn drop(&mut self) {
         self.abandon();
     }

@@ -269,6 +269,12 @@ impl<'g> Place<'g> {
         self.word.address().addr()
     }
 
+    /// Which slot of the bin, or of its block, that is in.
+    #[inline]
+    pub(super) fn slot(&self) -> usize {
+        self.slot
+    }
+
     /// Whether what was found is still there.
     #[inline]
     pub(super) fn is_current(&self) -> bool {
@@ -358,12 +364,6 @@ impl FoundLock<'_> {
     #[inline]
     pub(super) fn vacate(mut self) {
         self.lock.vacate(self.block, self.slot);
-    }
-
-    /// Which slot of the bin, or of its block, it is.
-    #[inline]
-    pub(super) fn slot(&self) -> usize {
-        self.slot
     }
 
     /// What is in the slot.

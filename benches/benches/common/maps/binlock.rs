@@ -84,27 +84,38 @@ impl Compute for Binlock {
     }
 }
 
-/// Increments by `merge`, where the others use `compute`.
-pub struct BinlockMerge(Binlock);
+/// The same map under another name, for other ways to compute.
+macro_rules! binlock_by {
+    ($(#[$attribute:meta])* $map:ident, $name:literal) => {
+        $(#[$attribute])*
+        pub struct $map(Binlock);
 
-impl Map for BinlockMerge {
-    const NAME: &'static str = "binlock, merge";
+        impl Map for $map {
+            const NAME: &'static str = $name;
 
-    type Session<'m> = <Binlock as Map>::Session<'m>;
+            type Session<'m> = <Binlock as Map>::Session<'m>;
 
-    fn with_capacity(entries: usize) -> Self {
-        Self(Binlock::with_capacity(entries))
-    }
+            fn with_capacity(entries: usize) -> Self {
+                Self(Binlock::with_capacity(entries))
+            }
 
-    #[inline(always)]
-    fn session(&self) -> Self::Session<'_> {
-        self.0.session()
-    }
+            #[inline(always)]
+            fn session(&self) -> Self::Session<'_> {
+                self.0.session()
+            }
 
-    fn flush(&self) {
-        self.0.flush();
-    }
+            fn flush(&self) {
+                self.0.flush();
+            }
+        }
+    };
 }
+
+binlock_by!(
+    /// Increments by `merge`, where the others use `compute`.
+    BinlockMerge,
+    "binlock, merge"
+);
 
 impl Compute for BinlockMerge {
     #[inline(always)]
@@ -117,6 +128,26 @@ impl Compute for BinlockMerge {
         let add = |value: &u64, one: u64| Some(value.wrapping_add(one));
         let value = map.merge(key, 1, add).expect(INDEPENDENT);
         *value.expect("it has just been computed")
+    }
+}
+
+binlock_by!(
+    /// Computes by entries, which claim their keys also where these are present.
+    BinlockEntry,
+    "binlock, entry"
+);
+
+impl Compute for BinlockEntry {
+    #[inline(always)]
+    fn compute_if_absent(map: &Self::Session<'_>, key: u64, f: impl FnOnce() -> u64) -> u64 {
+        let entry = map.entry(key).expect(INDEPENDENT);
+        *entry.or_insert_with(f).expect(INDEPENDENT)
+    }
+
+    #[inline(always)]
+    fn increment(map: &Self::Session<'_>, key: u64) -> u64 {
+        let entry = map.entry(key).expect(INDEPENDENT);
+        *entry.and_modify(|value| increased(Some(value))).or_insert(1).expect(INDEPENDENT)
     }
 }
 

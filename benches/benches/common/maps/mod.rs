@@ -20,7 +20,7 @@ mod types;
 
 use ahash::RandomState;
 
-pub use self::binlock::{Binlock, BinlockEach, BinlockMerge};
+pub use self::binlock::{Binlock, BinlockEach, BinlockEntry, BinlockMerge};
 pub use self::dashmap::DashMap;
 pub use self::flurry::{Flurry, FlurryEach};
 pub use self::hashbrown::Hashbrown;

@@ -8,8 +8,8 @@ use super::pairs::{self, Columns, Pair, Which};
 use super::{Job, LARGEST_COMPUTED, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::maps::{
-    Binlock, BinlockEach, Compute, DashMap, Flurry, FlurryEach, Moka, Papaya, PapayaEach,
-    SccIndexEach, SccMap, Sharded, StdMutex,
+    Binlock, BinlockEach, BinlockEntry, Compute, DashMap, Flurry, FlurryEach, Moka, Papaya,
+    PapayaEach, SccIndexEach, SccMap, Sharded, StdMutex,
 };
 use crate::common::{computations, keys, work};
 use crate::rounds;
@@ -36,6 +36,7 @@ impl Filler {
 fn fillers(args: &Args) -> Vec<Filler> {
     let peers = [
         Filler::of::<BinlockEach>(),
+        Filler::of::<BinlockEntry>(),
         Filler::of::<Papaya>(),
         Filler::of::<PapayaEach>(),
         Filler::of::<Flurry>(),

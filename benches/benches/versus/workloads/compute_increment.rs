@@ -10,8 +10,8 @@ use super::{Job, LARGEST_COMPUTED, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
 use crate::common::maps::{
-    Binlock, BinlockEach, BinlockMerge, DashMap, Flurry, FlurryEach, Moka, Papaya, PapayaEach,
-    SccIndexEach, SccMap, Sharded, StdMutex,
+    Binlock, BinlockEach, BinlockEntry, BinlockMerge, DashMap, Flurry, FlurryEach, Moka, Papaya,
+    PapayaEach, SccIndexEach, SccMap, Sharded, StdMutex,
 };
 use crate::contenders::Entry;
 use crate::counters::Counter;
@@ -25,6 +25,7 @@ fn contenders() -> Vec<Entry<dyn Counter>> {
     vec![
         Entry::counter::<Binlock>(),
         Entry::counter::<BinlockMerge>(),
+        Entry::counter::<BinlockEntry>(),
         Entry::counter::<BinlockEach>(),
         Entry::counter::<Papaya>(),
         Entry::counter::<PapayaEach>(),

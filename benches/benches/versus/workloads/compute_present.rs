@@ -8,8 +8,8 @@ use super::{Job, LARGEST_COMPUTED, Run, fill_cost, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
 use crate::common::maps::{
-    Binlock, BinlockEach, DashMap, Flurry, FlurryEach, Moka, Papaya, PapayaEach, SccIndexEach,
-    SccMap, Sharded, StdMutex,
+    Binlock, BinlockEach, BinlockEntry, DashMap, Flurry, FlurryEach, Moka, Papaya, PapayaEach,
+    SccIndexEach, SccMap, Sharded, StdMutex,
 };
 use crate::contenders::{Computer, Entry};
 use crate::rounds;
@@ -27,6 +27,7 @@ fn pinned_once() -> Computers {
         name: "compute_present",
         contenders: vec![
             Entry::computer::<Binlock>(),
+            Entry::computer::<BinlockEntry>(),
             Entry::computer::<Papaya>(),
             Entry::computer::<Flurry>(),
             Entry::computer::<SccIndexEach>(),
