@@ -75,6 +75,24 @@ pub(crate) fn processors() -> usize {
     processors
 }
 
+/// A fence behind an exchange: whoever does not see what has been exchanged has done what it did before it
+/// looked by the time that this thread looks at anything else, and it will be seen.
+#[inline(always)]
+pub(crate) fn fence_after_exchange() {
+    #[cfg(not(any(binlock_loom, binlock_shuttle)))]
+    if cfg!(any(target_arch = "x86", target_arch = "x86_64")) {
+        // The exchange is a fence there.
+        std::sync::atomic::compiler_fence(Ordering::SeqCst);
+    } else {
+        std::sync::atomic::fence(Ordering::SeqCst);
+    }
+    // Loom takes its time for fences. (Under shuttle, nothing overtakes anything.)
+    #[cfg(binlock_loom)]
+    if others() == Others::There {
+        loom::sync::atomic::fence(Ordering::SeqCst);
+    }
+}
+
 /// Defines a function that is `const` except under loom, whose atomics have no
 /// `const` constructors.
 macro_rules! const_unless_loom {

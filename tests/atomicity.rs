@@ -60,36 +60,118 @@ fn of_many_threads_that_try_to_insert_a_key_one_wins_and_all_see_its_value() {
 /// between the two that it does not.)
 #[test]
 fn of_two_that_each_insert_a_key_and_look_for_the_others_one_finds_it() {
-    within(240, || insert_and_look_for_the_other_one(|_, insert| insert()));
+    within(240, || {
+        insert_and_look_for_the_other_one(|_, insert, look| {
+            insert();
+            look()
+        });
+    });
 }
 
 #[test]
 fn of_two_that_each_insert_a_key_while_they_hold_another_entry_one_finds_the_others() {
     within(240, || {
-        insert_and_look_for_the_other_one(|map, insert| {
+        insert_and_look_for_the_other_one(|map, insert, look| {
             let held = map.get(&u64::MAX);
             insert();
             assert!(held.is_some());
+            drop(held);
+            look()
         });
     });
 }
 
-fn insert_and_look_for_the_other_one(insertion: impl Fn(&Map, &dyn Fn()) + Sync) {
-    const KEYS: u64 = 100_000;
+#[test]
+fn of_two_that_hold_another_entry_all_the_time_one_finds_the_others_key() {
+    within(240, || {
+        insert_and_look_for_the_other_one(|map, insert, look| {
+            let held = map.get(&u64::MAX);
+            insert();
+            let found = look();
+            assert!(held.is_some());
+            found
+        });
+    });
+}
 
-    // So large that each thread counts for itself: it changes nothing that the other one changes but
-    // the bins.
-    let map = &Map::with_capacity_and_hasher(4 * KEYS as usize, Hashers::Good(3));
+fn insert_and_look_for_the_other_one(
+    turn: impl Fn(&Map, &dyn Fn(), &dyn Fn() -> bool) -> bool + Sync,
+) {
+    let map = &large();
     map.insert(u64::MAX, 0);
+    let [one, other] = in_step(|thread, key| {
+        let insert = || drop(map.insert(2 * key + thread as u64, 0));
+        !turn(map, &insert, &|| map.contains_key(&(2 * key + 1 - thread as u64)))
+    });
+    let both = one.iter().filter(|key| other.binary_search(key).is_ok()).count();
+    assert_eq!(both, 0, "of {} and {}", one.len(), other.len());
+}
+
+/// Whoever changes what a value is computed of, and removes that value then, has removed it, or it is
+/// computed of what he has changed.
+#[test]
+fn what_is_removed_after_its_source_has_changed_is_not_computed_from_what_was_there_before() {
+    within(240, || {
+        compute_while_the_source_changes(|map, key, source| {
+            map.compute_if_absent(key, |_| source()).unwrap();
+        });
+    });
+}
+
+#[test]
+fn what_is_removed_is_not_put_there_by_an_entry_that_has_seen_its_source_before_it_changed() {
+    within(240, || {
+        compute_while_the_source_changes(|map, key, source| {
+            let entry = map.entry(key).unwrap();
+            let value = source();
+            entry.or_insert(value).unwrap();
+        });
+    });
+}
+
+#[test]
+fn what_is_removed_is_not_put_there_by_a_view_that_has_seen_its_source_before_it_changed() {
+    within(240, || {
+        compute_while_the_source_changes(|map, key, source| {
+            map.pin().compute(key, |_, _| Some(source())).unwrap();
+        });
+    });
+}
+
+fn compute_while_the_source_changes(compute: impl Fn(&Map, u64, &dyn Fn() -> u64) + Sync) {
+    let map = &large();
+    let sources: &Vec<AtomicU64> = &(0..KEYS).map(|_| AtomicU64::new(0)).collect();
+    in_step(|thread, key| {
+        let source = &sources[key as usize];
+        if thread == 0 {
+            compute(map, key, &|| source.load(Ordering::SeqCst));
+        } else {
+            source.store(1, Ordering::SeqCst);
+            map.remove(&key);
+        }
+        false
+    });
+    let old: Vec<_> = map.pin().iter().filter(|(_, value)| **value == 0).map(|(k, _)| *k).collect();
+    assert_eq!(old, [0; 0]);
+}
+
+const KEYS: u64 = 100_000;
+
+/// So large that each thread counts for itself: it changes nothing that another one changes but the bins.
+fn large() -> Map {
+    Map::with_capacity_and_hasher(4 * KEYS as usize, Hashers::Good(3))
+}
+
+/// Two threads come to one key after another at the same time. Returns which ones each has noted.
+fn in_step(turn: impl Fn(usize, u64) -> bool + Sync) -> [Vec<u64>; 2] {
     let rounds = &[AtomicU64::new(0), AtomicU64::new(0)];
-    let missed = &[Mutex::new(Vec::new()), Mutex::new(Vec::new())];
+    let noted = [Mutex::new(Vec::new()), Mutex::new(Vec::new())];
     together(2, |thread| {
-        let other = 1 - thread;
         let mut mine = Vec::new();
         for key in 0..KEYS {
             rounds[thread].store(key, Ordering::Release);
             let mut waited = 0;
-            while rounds[other].load(Ordering::Acquire) < key {
+            while rounds[1 - thread].load(Ordering::Acquire) < key {
                 // With both on one processor.
                 waited += 1;
                 if waited % 1_000 == 0 {
@@ -97,18 +179,13 @@ fn insert_and_look_for_the_other_one(insertion: impl Fn(&Map, &dyn Fn()) + Sync)
                 }
                 std::hint::spin_loop();
             }
-            insertion(map, &|| {
-                map.insert(2 * key + thread as u64, 0);
-            });
-            if !map.contains_key(&(2 * key + other as u64)) {
+            if turn(thread, key) {
                 mine.push(key);
             }
         }
-        *missed[thread].lock().unwrap() = mine;
+        *noted[thread].lock().unwrap() = mine;
     });
-    let [one, other] = missed.each_ref().map(|missed| missed.lock().unwrap());
-    let both = one.iter().filter(|key| other.binary_search(key).is_ok()).count();
-    assert_eq!(both, 0, "of {} and {}", one.len(), other.len());
+    noted.map(|noted| noted.into_inner().unwrap())
 }
 
 #[test]

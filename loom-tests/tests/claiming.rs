@@ -98,6 +98,53 @@ fn run(map: &Map, ops: &[Op]) {
     }
 }
 
+// Somebody changes what a value is computed of, and then removes the value.
+
+/// The value is 2 if the source was there, else 1.
+fn computed_of(map: &Map, source: Name) -> u64 {
+    if Get(source).run(map).is_some() { 2 } else { 1 }
+}
+
+#[test]
+fn what_is_removed_is_not_computed_of_what_was_there_before_its_source_changed() {
+    model(|| {
+        let map = empty();
+        let other = spawn(&map, |map| run(map, &[Insert(C, 1), Remove(A)]));
+        let compute = |_: &_| computed_of(&map, C).into();
+        map.compute_if_absent(A.into(), compute).unwrap();
+        other.join().unwrap();
+        assert_ne!(settled_entries(&map).get(&A), Some(&1));
+    });
+}
+
+#[test]
+fn what_is_removed_under_a_condition_is_not_put_there_by_an_entry_that_saw_its_source_before() {
+    model(|| {
+        let map = empty();
+        let other = spawn(&map, |map| {
+            Insert(C, 1).run(map);
+            map.remove_if(&A, |_, _| true);
+        });
+        let entry = map.entry(A.into()).unwrap();
+        let value = computed_of(&map, C);
+        entry.or_insert(value.into()).unwrap();
+        other.join().unwrap();
+        assert_ne!(settled_entries(&map).get(&A), Some(&1));
+    });
+}
+
+#[test]
+fn what_is_replaced_if_it_is_there_is_not_computed_of_what_was_there_before_its_source_changed() {
+    model(|| {
+        let map = full_bin();
+        let other = spawn(&map, |map| run(map, &[Insert(C, 1), Replace(NEW, 3)]));
+        let compute = |_: &_, _: Option<&_>| Some(computed_of(&map, C).into());
+        map.pin().compute(NEW.into(), compute).unwrap();
+        other.join().unwrap();
+        assert_ne!(settled_entries(&map).get(&NEW), Some(&1));
+    });
+}
+
 // Readers.
 
 #[test]

@@ -321,9 +321,9 @@ impl<C: Cover> Participant<C> {
         if depth == 1 {
             return barrier::store_with_fence(&self.depth, 0);
         }
-        // The outer guards may be of operations that only read. (Where pins do not linger, the next
-        // outermost one is a fence.)
-        if depth < LEAVING {
+        // The outer guards may be of operations that only read. (Where pins do not linger, or the thread
+        // leaves, the next outermost one is a fence.)
+        if depth < LEAVING || depth & !PLAIN > 1 {
             barrier::full();
         }
         // SAFETY: passed on.

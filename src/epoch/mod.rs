@@ -22,7 +22,7 @@ pub trait Pins {
     /// Runs something that may take long, without the pin if that is the operation's own.
     ///
     /// For who has claimed a key, or nothing, and has written nothing else that others could see: that is not
-    /// there for all threads when this begins.
+    /// there for all threads when this begins. (But for a claim on an absent key; see `raw::claiming`.)
     fn unpinned<R>(&mut self, f: impl FnOnce() -> R) -> R;
 }
 
@@ -39,7 +39,7 @@ impl Pins for Guard {
 
     #[inline]
     fn unpinned<R>(&mut self, f: impl FnOnce() -> R) -> R {
-        // A fence would be for look-ups that come next. None of them sees a claim.
+        // No fence. Look-ups do not see claims, and whoever writes does.
         self.set_reading();
         between_pins(self, f)
     }

@@ -195,7 +195,7 @@ where
     let hash = map.hash(&key);
     let mut key = Some(key);
     let mut claim = Claim::new(&map.raw, hash, ThreadHolder::entry());
-    // (To read: no look-up sees a claim.)
+    // (To read: see `Pins::unpinned`.)
     claim.take_any(&mut key, &mut pinning.pins_to_read()).map_err(RecursiveUpdate::asked)?;
     Ok(match key {
         Some(key) => Entry::Occupied(OccupiedEntry::new(claim, key, pinning)),

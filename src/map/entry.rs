@@ -52,7 +52,7 @@ pub enum Entry<'a, K, V, P: Pinning<'a> = OwnPin> {
     Vacant(VacantEntry<'a, K, V, P>),
 }
 
-// In either entry the claim comes first. It is what most of an entry is, and was written some time before
+// In either entry the claim comes first. It is to be dropped first, and it is what most of an entry is, and was written some time before
 // the entry is moved out of results and into methods; what is written last does not come between then, where
 // each of these moves would wait for it (see `claiming`).
 
@@ -402,7 +402,11 @@ impl<'a, K, V, P: Pinning<'a>> OccupiedEntry<'a, K, V, P> {
 impl<'a, K, V, P: Pinning<'a>> Drop for OccupiedEntry<'a, K, V, P> {
     #[inline]
     fn drop(&mut self) {
-        if let (Some(value), Some(key)) = (self.modified.take(), self.key.take()) {
+        let Some(value) = self.modified.take() else {
+            // The key is dropped after the claim: it may want to use the map.
+            return;
+        };
+        if let Some(key) = self.key.take() {
             // If it was overtaken, there is nobody to be told, and the write stands.
             let _ = self.claim.replace(key, value, &epoch::pin());
         }

@@ -2,6 +2,15 @@
 //!
 //! Each attempt searches as a writer does, without a lock, then locks the bin, confirms what
 //! was found, and puts the claim's word into the slot.
+//!
+//! # From when on others have to wait
+//!
+//! What a closure looks at, somebody may be about to change, who removes after that what has been computed of
+//! it. He must not find that there is nothing to remove, while the closure has looked already. So the claim on an
+//! absent key is there for all writers before anything runs under it: it is from the moment on at which
+//! the bin has been locked, as nobody finds a key absent in a bin that somebody else has locked and leaves it
+//! at that (`locate_present`, and `Look::Absent`). Locking is an exchange, behind which a fence costs nothing on x86. (A
+//! key that is present cannot be written without locking its bin.)
 
 use std::{
     ptr::{self, NonNull},
@@ -24,7 +33,7 @@ use super::{
 use crate::{
     claims::{self, Holder, TaskHolder, Ticket, Verdict},
     epoch::{Guard, Pins},
-    sync::{Backoff, Ordering},
+    sync::{Backoff, Ordering, fence_after_exchange},
 };
 
 /// What came of the wish to claim an absent key.
@@ -157,8 +166,8 @@ impl<K, V> Claim<'_, K, V> {
         }
         let mut seen = Seen::new();
         loop {
-            let place = self.map.locate(self.hash, &mut eq, &mut seen, pins.guard());
-            let Some(word) = place.found() else { return Ok(false) };
+            let found = self.map.locate_present(self.hash, &mut eq, &mut seen, pins.guard());
+            let Some((place, word)) = found else { return Ok(false) };
             if word.is_claim() {
                 match self.map.enlist(&place) {
                     Verdict::Wait(ticket) => pins.unpinned(|| ticket.sleep()),
@@ -243,6 +252,7 @@ impl<K, V, H: Holder> Claim<'_, K, V, H> {
         lock.fill(slot, hash::tag(self.hash), node.reserved());
         self.hold();
         drop(lock);
+        fence_after_exchange();
         // SAFETY: a valid place, whose key is the node's by now, of which it has a copy: so it is neither
         // dropped here nor (see `Given`) moved.
         unsafe { ptr::write(key, None) };
@@ -365,6 +375,7 @@ impl<'map, K: Eq, V, H: Holder> Claim<'map, K, V, H> {
             self.kind = kind;
             self.hold();
             drop(lock);
+            fence_after_exchange();
             // SAFETY: a valid place, whose key is the node's by now, of which it has a copy: so it is neither
             // dropped here nor (see `Given`) moved.
             unsafe { ptr::write(key, None) };

@@ -81,8 +81,10 @@ impl<K, V> RawMap<K, V> {
         let mut seen = Seen::new();
         loop {
             let guard = pins.guard();
-            let place = self.locate(hash, &mut eq, &mut seen, guard);
-            let word = place.found().filter(|word| is_meant(*word))?;
+            let (place, word) = self.locate_present(hash, &mut eq, &mut seen, guard)?;
+            if !is_meant(word) {
+                return None;
+            }
             if word.is_claim() {
                 match self.enlist(&place) {
                     Verdict::Wait(ticket) => pins.unpinned(|| ticket.sleep()),

@@ -37,7 +37,7 @@ use super::{
     table::Table,
     word::{Kind, Word},
 };
-use crate::epoch::Guard;
+use crate::{epoch::Guard, sync::Backoff};
 
 impl<K, V> RawMap<K, V> {
     /// The node for which `eq` holds, among those with this hash.
@@ -196,6 +196,31 @@ impl<K, V> RawMap<K, V> {
                 }
             }
             return None;
+        }
+    }
+
+    /// The same for a writer that has nothing to do if the key is absent, and does not lock the bin then.
+    ///
+    /// It waits for whoever has the bin locked: that one may be about to claim the key. From the moment on
+    /// at which a claimant has locked the bin, all other writers of the key have to wait for what he computes.
+    #[inline]
+    pub(super) fn locate_present<'g>(
+        &'g self,
+        hash: u64,
+        mut eq: impl FnMut(&K) -> bool,
+        seen: &mut Seen,
+        guard: &'g Guard,
+    ) -> Option<(Place<'g>, Word)> {
+        let mut backoff = Backoff::new();
+        loop {
+            let place = self.locate(hash, &mut eq, seen, guard);
+            if let Some(word) = place.found() {
+                return Some((place, word));
+            }
+            if !place.header.is_locked() {
+                return None;
+            }
+            backoff.wait();
         }
     }
 

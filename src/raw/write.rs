@@ -426,9 +426,9 @@ impl<K, V> RawMap<K, V> {
             // Before the search: the table that the key is found in is this or a later one.
             let table = self.root();
             let guard = pins.guard();
-            let place = self.locate(hash, |other| *other == *given.key, &mut seen, guard);
+            let is_it = |other: &K| *other == *given.key;
+            let (place, old) = self.locate_present(hash, is_it, &mut seen, guard)?;
             let new = given.in_table(hash, table);
-            let old = place.found()?;
             let done = if old.is_claim() {
                 match self.enlist(&place) {
                     Verdict::Wait(ticket) => {
