@@ -249,10 +249,10 @@ impl<K, V, H: Holder> Claim<'_, K, V, H> {
             unsafe { Node::<K, V>::dealloc(node) };
             return false;
         };
+        fence_after_exchange();
         lock.fill(slot, hash::tag(self.hash), node.reserved());
         self.hold();
         drop(lock);
-        fence_after_exchange();
         // SAFETY: a valid place, whose key is the node's by now, of which it has a copy: so it is neither
         // dropped here nor (see `Given`) moved.
         unsafe { ptr::write(key, None) };
@@ -361,6 +361,7 @@ impl<'map, K: Eq, V, H: Holder> Claim<'map, K, V, H> {
                 unsafe { Node::<K, V>::dealloc(node) };
                 return false;
             };
+            fence_after_exchange();
             let kind = match lock.place(hash::tag(self.hash), node.reserved(), &mut spares) {
                 Placed::InBin => Kind::Reserves,
                 Placed::InOverflow => Kind::Crowds,
@@ -375,7 +376,6 @@ impl<'map, K: Eq, V, H: Holder> Claim<'map, K, V, H> {
             self.kind = kind;
             self.hold();
             drop(lock);
-            fence_after_exchange();
             // SAFETY: a valid place, whose key is the node's by now, of which it has a copy: so it is neither
             // dropped here nor (see `Given`) moved.
             unsafe { ptr::write(key, None) };
