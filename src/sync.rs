@@ -75,8 +75,11 @@ pub(crate) fn processors() -> usize {
     processors
 }
 
-/// A fence behind an exchange: whoever does not see what has been exchanged has done what it did before it
-/// looked by the time that this thread looks at anything else, and it will be seen.
+/// A fence behind an exchange, which costs nothing where that is one itself.
+///
+/// For two threads, this one that exchanges and then loads, and another one that stores, has a fence, and then
+/// loads what this one exchanges: either that load sees the exchange, or this thread's loads see the store.
+/// (Hence sequentially consistent: nothing weaker orders a load behind a store.)
 #[inline(always)]
 pub(crate) fn fence_after_exchange() {
     #[cfg(not(any(binlock_loom, binlock_shuttle)))]

@@ -8,6 +8,7 @@ use std::{
     hash::{Hash, Hasher},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
+    rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker},
     thread,
@@ -194,4 +195,49 @@ fn what_and_modify_has_computed_is_stored_although_the_thread_is_unwinding() {
         panic!("as arranged");
     });
     assert_eq!(*map.get(&1).unwrap(), 2);
+}
+
+/// Claims its like when it is dropped, if it is asked to.
+struct Claimant(u64, Option<Rc<Cell<Option<bool>>>>);
+
+thread_local! {
+    static CLAIMANTS: HashMap<Claimant, u64> = HashMap::new();
+}
+
+impl PartialEq for Claimant {
+    fn eq(&self, other: &Claimant) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Claimant {}
+
+impl Hash for Claimant {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl Drop for Claimant {
+    fn drop(&mut self) {
+        if let Some(claims) = self.1.take() {
+            let claim = || CLAIMANTS.with(|map| map.entry(Claimant(self.0, None)).is_ok());
+            claims.set(Some(claim()));
+        }
+    }
+}
+
+/// A key that uses the map when it is dropped finds the entry gone that it was given for.
+#[test]
+fn a_key_is_dropped_after_the_claim_of_the_entry_that_is_dropped_with_it() {
+    within(20, || {
+        CLAIMANTS.with(|map| {
+            map.insert(Claimant(1, None), 10);
+            let claims = Rc::new(Cell::new(None));
+            drop(map.entry(Claimant(1, Some(Rc::clone(&claims)))).unwrap());
+            assert_eq!(claims.get(), Some(true));
+            // What is left is as it was.
+            assert_eq!(*map.get(&Claimant(1, None)).unwrap(), 10);
+        });
+    });
 }

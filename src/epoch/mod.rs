@@ -39,7 +39,7 @@ impl Pins for Guard {
 
     #[inline]
     fn unpinned<R>(&mut self, f: impl FnOnce() -> R) -> R {
-        // No fence. Look-ups do not see claims, and whoever writes does.
+        // No fence: look-ups do not see claims, and for writers there has been one, if there had to be.
         self.set_reading();
         between_pins(self, f)
     }

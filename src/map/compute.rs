@@ -23,9 +23,9 @@ use super::{
 ///   tasks and maps, gets [`RecursiveUpdate`] at once instead of a deadlock. A plain write
 ///   (`insert`, `remove`, ...) that would wait for ever goes ahead, and the computation that
 ///   it overtakes gets the error.
-/// * The claim is there for all writers before the closure runs. Whoever changes what a closure looks
-///   at, and removes the key after that, does not find that there is nothing to remove while the closure has looked already: he waits,
-///   and removes what has been computed.
+/// * The claim is there for all writers before the closure runs. So who changes what a closure looks
+///   at, and then removes the key, does not find nothing to remove while the closure has looked already:
+///   he waits for it. (Unless he does both through one [`Pinned`]; see [Consistency](HashMap#consistency).)
 /// * `clear` does not wait. What is being computed for an absent key comes after it, what is
 ///   being computed from a present value comes before: the computation returns its result
 ///   and stores nothing.

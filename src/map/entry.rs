@@ -52,9 +52,9 @@ pub enum Entry<'a, K, V, P: Pinning<'a> = OwnPin> {
     Vacant(VacantEntry<'a, K, V, P>),
 }
 
-// In either entry the claim comes first. It is to be dropped first, and it is what most of an entry is, and was written some time before
-// the entry is moved out of results and into methods; what is written last does not come between then, where
-// each of these moves would wait for it (see `claiming`).
+// In either entry the claim comes first, for two reasons. Fields are dropped in their order, and the key may want
+// to use the map. And an entry is moved out of its result and into a method right after it was made: what is
+// written last, the key, is to be where it does not hold up the loads of the claim (see `claiming`).
 
 /// The claim on a key that is present. See [`Entry`].
 #[must_use = "the key is claimed for as long as its entry lives"]
