@@ -221,8 +221,7 @@ impl Hash for Claimant {
 impl Drop for Claimant {
     fn drop(&mut self) {
         if let Some(claims) = self.1.take() {
-            let claim = || CLAIMANTS.with(|map| map.entry(Claimant(self.0, None)).is_ok());
-            claims.set(Some(claim()));
+            claims.set(Some(CLAIMANTS.with(|map| map.entry(Claimant(self.0, None)).is_ok())));
         }
     }
 }
