@@ -7,7 +7,7 @@ use std::{
     cell::Cell,
     sync::{
         Barrier, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering, fence},
     },
 };
 
@@ -144,13 +144,39 @@ fn compute_while_the_source_changes(compute: impl Fn(&Map, u64, &dyn Fn() -> u64
     in_step(|thread, key| {
         let source = &sources[key as usize];
         if thread == 0 {
-            compute(map, key, &|| source.load(Ordering::SeqCst));
+            compute(map, key, &|| source.load(Ordering::Relaxed));
         } else {
-            source.store(1, Ordering::SeqCst);
+            source.store(1, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
             map.remove(&key);
         }
         false
     });
+    assert_nothing_is_of_the_old_source(map);
+}
+
+/// The same with what another map has: a write whose guard is gone needs no fence.
+#[test]
+fn what_is_removed_after_an_entry_of_another_map_has_changed_is_not_computed_from_the_old_one() {
+    within(240, || {
+        let (map, sources) = (&large(), &large());
+        for key in 0..KEYS {
+            sources.insert(key, 0);
+        }
+        in_step(|thread, key| {
+            if thread == 0 {
+                map.compute_if_absent(key, |_| *sources.get(&key).unwrap()).unwrap();
+            } else {
+                drop(sources.insert(key, 1));
+                map.remove(&key);
+            }
+            false
+        });
+        assert_nothing_is_of_the_old_source(map);
+    });
+}
+
+fn assert_nothing_is_of_the_old_source(map: &Map) {
     let old: Vec<_> = map.pin().iter().filter(|(_, value)| **value == 0).map(|(k, _)| *k).collect();
     assert_eq!(old, [0; 0]);
 }

@@ -25,9 +25,12 @@ use super::{
 ///   it overtakes gets the error.
 /// * The claim is there for all writers before the closure runs. So who changes what a closure looks
 ///   at, and then removes the key, does not find nothing to remove while the closure has looked already:
-///   he waits for it. (Unless he does both through one [`Pinned`]; see [Consistency](HashMap#consistency).)
-/// * `clear` does not wait. What is being computed for an absent key comes after it, what is
-///   being computed from a present value comes before: the computation returns its result
+///   he waits for it. (If the change is there for all by then: one of a map, when the [`Pinned`] or the
+///   [`Ref`](super::Ref) of that write is gone, see [Consistency](HashMap#consistency); one under a lock
+///   that the closure takes, too; one of an atomic, with a sequentially consistent
+///   [`fence`](std::sync::atomic::fence) behind it.)
+/// * `clear` does not wait. What is being computed for an absent key comes after it (and after `retain`),
+///   what is being computed from a present value comes before: the computation returns its result
 ///   and stores nothing.
 ///
 /// What the map cannot see is a closure that waits outside of it (for a channel, a lock, a

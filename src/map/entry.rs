@@ -53,7 +53,8 @@ pub enum Entry<'a, K, V, P: Pinning<'a> = OwnPin> {
 }
 
 // In either entry the claim comes first, for two reasons. Fields are dropped in their order, and the key may want
-// to use the map. And an entry is moved out of its result and into a method right after it was made: what is
+// to use the map. (Methods that settle the claim drop the key before: if that panics, there must be no result yet.)
+// And an entry is moved out of its result and into a method right after it was made: what is
 // written last, the key, is to be where it does not hold up the loads of the claim (see `claiming`).
 
 /// The claim on a key that is present. See [`Entry`].

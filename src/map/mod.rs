@@ -51,10 +51,10 @@ pub use self::{
 /// # Consistency
 ///
 /// Every operation on a key is linearizable: it takes effect at one moment between its
-/// call and its return, for all threads. (Only as to *another* key may a
+/// call and its return, for all threads. (Only as to *another* key, of this or of another map, may a
 /// look-up be ahead of an earlier write of the same thread, as a load may be ahead of a store: as long as
 /// the guard of that write lives, which is the [`Pinned`] through which it was made, or the [`Ref`] that it
-/// returned.) Operations on many keys ([`clear`], [`retain`],
+/// returned. A write that finds nothing to do, as `remove` of an absent key, is a look-up.) Operations on many keys ([`clear`], [`retain`],
 /// iteration, [`clone`]) are *weakly consistent*: what is present throughout is found
 /// exactly once, what comes or goes meanwhile may be found or not. [`len`] is exact when
 /// nothing is being written.

@@ -9,8 +9,13 @@
 //! it. He must not find that there is nothing to remove, while the closure has looked already. So the claim on an
 //! absent key is there for all writers before anything runs under it: it is from the moment on at which
 //! the bin has been locked, as nobody finds a key absent in a bin that somebody else has locked and leaves it
-//! at that (`locate_present`, and `Look::Absent`). Locking is an exchange, behind which a fence costs nothing on x86. (A
-//! key that is present cannot be written without locking its bin.)
+//! at that (`locate_present`, and `Look::Absent`). Locking is an exchange, behind which a fence costs nothing on x86.
+//!
+//! A claim on a key that is present has no such fence. Others cannot write the key without locking its bin; and
+//! who found it absent did so before somebody inserted it, whose insertion the claimant has seen. So he sees what
+//! came before that look, too, on all machines where a store is seen by all others at once. On POWER, where it
+//! is not, a pin has a fence at its start (see `epoch`), and so have look-ups in the closure; only what it
+//! looks at outside of maps, or through a `Pinned`, may be older.
 
 use std::{
     ptr::{self, NonNull},
