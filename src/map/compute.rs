@@ -26,7 +26,7 @@ use super::{
 /// * The claim is there for all writers before the closure runs. So who changes what a closure looks
 ///   at, and then removes the key, does not find nothing to remove while the closure has looked already:
 ///   he waits for it. (If the change is there for all by then: one of a map, when the [`Pinned`] or the
-///   [`Ref`](super::Ref) of that write is gone, see [Consistency](HashMap#consistency); one under a lock
+///   [`Ref`] of that write is gone, see [Consistency](HashMap#consistency); one under a lock
 ///   that the closure takes, too; one of an atomic, with a sequentially consistent
 ///   [`fence`](std::sync::atomic::fence) behind it.)
 /// * `clear` does not wait. What is being computed for an absent key comes after it (and after `retain`),
