@@ -94,6 +94,24 @@ fn of_two_that_hold_another_entry_all_the_time_one_finds_the_others_key() {
     });
 }
 
+/// What a write returns keeps its pin; what it has written is there nevertheless.
+#[test]
+fn of_two_that_keep_what_they_have_replaced_one_sees_what_the_other_has_put_there() {
+    within(240, || {
+        let map = &large();
+        for key in 0..2 * KEYS {
+            map.insert(key, 0);
+        }
+        let [one, other] = in_step(|thread, key| {
+            let replaced = map.insert(2 * key + thread as u64, 1);
+            let seen = *map.get(&(2 * key + 1 - thread as u64)).unwrap();
+            assert_eq!(*replaced.unwrap(), 0);
+            seen == 0
+        });
+        assert_eq!(in_both(&one, &other), 0, "of {} and {}", one.len(), other.len());
+    });
+}
+
 fn insert_and_look_for_the_other_one(
     turn: impl Fn(&Map, &dyn Fn(), &dyn Fn() -> bool) -> bool + Sync,
 ) {
@@ -103,8 +121,11 @@ fn insert_and_look_for_the_other_one(
         let insert = || drop(map.insert(2 * key + thread as u64, 0));
         !turn(map, &insert, &|| map.contains_key(&(2 * key + 1 - thread as u64)))
     });
-    let both = one.iter().filter(|key| other.binary_search(key).is_ok()).count();
-    assert_eq!(both, 0, "of {} and {}", one.len(), other.len());
+    assert_eq!(in_both(&one, &other), 0, "of {} and {}", one.len(), other.len());
+}
+
+fn in_both(one: &[u64], other: &[u64]) -> usize {
+    one.iter().filter(|key| other.binary_search(key).is_ok()).count()
 }
 
 /// Whoever changes what a value is computed of, and removes that value then, has removed it, or it is
@@ -155,25 +176,42 @@ fn compute_while_the_source_changes(compute: impl Fn(&Map, u64, &dyn Fn() -> u64
     assert_nothing_is_of_the_old_source(map);
 }
 
-/// The same with what another map has: a write whose guard is gone needs no fence.
+/// The same with what another map has: a write that has returned needs no fence.
 #[test]
 fn what_is_removed_after_an_entry_of_another_map_has_changed_is_not_computed_from_the_old_one() {
     within(240, || {
-        let (map, sources) = (&large(), &large());
-        for key in 0..KEYS {
-            sources.insert(key, 0);
-        }
-        in_step(|thread, key| {
-            if thread == 0 {
-                map.compute_if_absent(key, |_| *sources.get(&key).unwrap()).unwrap();
-            } else {
-                drop(sources.insert(key, 1));
-                map.remove(&key);
-            }
-            false
+        compute_while_another_map_changes(|map, sources, key| {
+            drop(sources.insert(key, 1));
+            map.remove(&key);
         });
-        assert_nothing_is_of_the_old_source(map);
     });
+}
+
+#[test]
+fn what_is_removed_while_the_old_entry_of_another_map_is_kept_is_not_computed_from_that() {
+    within(240, || {
+        compute_while_another_map_changes(|map, sources, key| {
+            let old = sources.insert(key, 1).unwrap();
+            map.remove(&key);
+            assert_eq!(*old, 0);
+        });
+    });
+}
+
+fn compute_while_another_map_changes(change: impl Fn(&Map, &Map, u64) + Sync) {
+    let (map, sources) = (&large(), &large());
+    for key in 0..KEYS {
+        sources.insert(key, 0);
+    }
+    in_step(|thread, key| {
+        if thread == 0 {
+            map.compute_if_absent(key, |_| *sources.get(&key).unwrap()).unwrap();
+        } else {
+            change(map, sources, key);
+        }
+        false
+    });
+    assert_nothing_is_of_the_old_source(map);
 }
 
 fn assert_nothing_is_of_the_old_source(map: &Map) {

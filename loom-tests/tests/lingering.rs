@@ -252,10 +252,10 @@ fn a_thread_that_ends_gives_its_place_to_another_while_it_is_revoked() {
     });
 }
 
-/// A thread that has written ends its pin by a fence, whatever other pins it has.
+/// A thread that has written ends its pin by a fence, whatever other pins it has; or keeps the pin, with a fence.
 #[test]
 fn of_two_that_each_write_and_then_read_what_the_other_one_has_written_one_finds_it() {
-    for is_nested in [false, true] {
+    for [is_nested, is_kept] in [[false, false], [true, false], [false, true]] {
         model(move || {
             let scene = Scene::new();
             let written = Arc::new([(); 2].map(|()| AtomicBool::new(false)));
@@ -269,16 +269,25 @@ fn of_two_that_each_write_and_then_read_what_the_other_one_has_written_one_finds
                         // SAFETY: by the thread that has joined there.
                         unsafe { place.enter(&scene.all) };
                         written[mine].store(true, Ordering::Relaxed);
-                        // SAFETY: entered above.
-                        unsafe { place.exit_with_fence(&scene.all) };
+                        if is_kept {
+                            place.fence();
+                        } else {
+                            // SAFETY: entered above.
+                            unsafe { place.exit_with_fence(&scene.all) };
+                        }
                     };
                     if is_nested {
                         scene.pinned(place, write);
                     } else {
                         write();
                     }
-                    // (Not under a pin: in models, its light fence is one like any other.)
-                    written[1 - mine].load(Ordering::Relaxed)
+                    // (Not under a pin of its own: in models, its light fence is one like any other.)
+                    let found = written[1 - mine].load(Ordering::Relaxed);
+                    if is_kept {
+                        // SAFETY: entered above.
+                        unsafe { place.exit(&scene.all) };
+                    }
+                    found
                 }
             });
             let [one, other] = both;

@@ -309,6 +309,14 @@ impl<C: Cover> Participant<C> {
         }
     }
 
+    /// What has been written before is there for all threads when this returns, or before the thread's next
+    /// look at anything. Called by the thread.
+    #[inline(always)]
+    pub fn fence(&self) {
+        // (It is in the cache. And nobody else writes to it.)
+        barrier::store_with_fence(&self.depth, self.depth.load(Ordering::Relaxed));
+    }
+
     /// Ends a pin. What has been written before is there for all threads when this returns, or before
     /// the thread's next look at anything.
     ///

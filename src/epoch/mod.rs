@@ -7,7 +7,8 @@
 //! A pin used to be a fence as well. Of that, one thing is missed where none is: that what an operation
 //! writes is there for all threads before the next operation of its thread looks at another key. (A load may
 //! be ahead of a store. Two threads that each insert a key and look for the other's would both find none.)
-//! So the end of a pin is a fence, unless it was only [to read](pin_to_read).
+//! So the end of a pin is a fence, unless it was only [to read](pin_to_read); or, if what a write returns keeps
+//! the pin, its [going over](Guard::keep) into that.
 //!
 //! What is deferred here never runs user code and never frees more than a few bytes:
 //! it only tells a map that a batch of its garbage may be freed (see `raw::retire`).

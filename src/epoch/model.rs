@@ -169,8 +169,25 @@ impl Guard {
         self
     }
 
+    pub(crate) fn keep(self) -> Kept {
+        if self.0 {
+            fence_if_others();
+        }
+        mem::forget(self);
+        Kept(())
+    }
+
     pub(super) fn set_reading(&mut self) {
         self.0 = false;
+    }
+}
+
+/// A guard whose end is none.
+pub struct Kept(());
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        Pin::mine().end(false);
     }
 }
 

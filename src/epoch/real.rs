@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     marker::PhantomData,
-    ptr,
+    mem, ptr,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering},
@@ -154,6 +154,22 @@ fn pin_otherwise() -> &'static Participant<Local> {
     place
 }
 
+/// What remains of an operation's pin in what it has returned. Its end is no fence, and it has no room for more
+/// than the place: with a pointer that makes two registers, in which functions return.
+pub struct Kept {
+    place: &'static Participant<Local>,
+    _not_send: PhantomData<*const ()>,
+}
+
+impl Drop for Kept {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: the place was entered for the guard that this was, by this thread: neither can be sent to
+        // another one.
+        unsafe { self.place.exit(&LINGERING) };
+    }
+}
+
 impl Drop for Guard {
     #[inline(always)]
     fn drop(&mut self) {
@@ -184,6 +200,23 @@ impl Guard {
     #[inline(always)]
     pub(super) fn set_reading(&mut self) {
         self.writes = false;
+    }
+
+    /// The same pin, for what the operation returns: what has been written is there for all threads before
+    /// this thread looks at anything else.
+    #[inline(always)]
+    pub(crate) fn keep(self) -> Kept {
+        if self.writes {
+            // SAFETY: this thread's place, which it does not leave for good before its last guard is dropped.
+            if unsafe { self.place.is_turn() } {
+                take_turn(&self);
+            }
+            self.place.fence();
+        }
+        // (The pin goes over.)
+        let kept = Kept { place: self.place, _not_send: PhantomData };
+        mem::forget(self);
+        kept
     }
 
     /// Calls something with a guard of crossbeam's.

@@ -25,8 +25,8 @@ use super::{
 ///   it overtakes gets the error.
 /// * The claim is there for all writers before the closure runs. So who changes what a closure looks
 ///   at, and then removes the key, does not find nothing to remove while the closure has looked already:
-///   he waits for it. (If the change is there for all by then: one of a map, when the [`Pinned`] or the
-///   [`Ref`] of that write is gone, see [Consistency](HashMap#consistency); one under a lock
+///   he waits for it. (If the change is there for all by then: one of a map, when the call has returned, or the
+///   [`Pinned`] is gone through which it was made, see [Consistency](HashMap#consistency); one under a lock
 ///   that the closure takes, too; one of an atomic, with a sequentially consistent
 ///   [`fence`](std::sync::atomic::fence) behind it.)
 /// * `clear` does not wait. What is being computed for an absent key comes after it (and after `retain`),

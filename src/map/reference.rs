@@ -2,7 +2,10 @@
 
 use std::{fmt, marker::PhantomData, ops::Deref, ptr::NonNull};
 
-use crate::{epoch::Guard, raw::Node};
+use crate::{
+    epoch::{Guard, Kept},
+    raw::Node,
+};
 
 /// An entry of a map, with a pin of its own. Derefs to the value.
 ///
@@ -26,7 +29,7 @@ pub struct Ref<'map, K, V> {
     // Not a reference: the node may be freed as soon as the guard is dropped, while
     // `self` is still an argument of some function, and references must not dangle there.
     node: NonNull<Node<K, V>>,
-    _guard: Guard,
+    _guard: Kept,
     marker: PhantomData<&'map (K, V)>,
 }
 
@@ -41,9 +44,9 @@ impl<'map, K, V> Ref<'map, K, V> {
     /// `guard` has been held since before `node` was found in the map. (Another guard of the
     /// thread does not do: where thread-locals are being destroyed they know nothing of
     /// each other.)
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(node: NonNull<Node<K, V>>, guard: Guard) -> Self {
-        Ref { node, _guard: guard, marker: PhantomData }
+        Ref { node, _guard: guard.keep(), marker: PhantomData }
     }
 
     #[inline]
