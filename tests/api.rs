@@ -308,7 +308,7 @@ fn a_pinned_view_hashes_as_its_map_does() {
     assert_eq!(map.hasher().hash_one(1), Hashers::Good(7).hash_one(1));
 }
 
-/// So functions return it in registers.
+/// So that functions return it in registers.
 #[test]
 fn an_entry_with_its_pin_is_two_words() {
     type Entry = Ref<'static, u64, u64>;

@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use binlock::HashMap;
+use binlock::{HashMap, Ref};
 use common::{Hashers, Random, race, together, within};
 
 type Map = HashMap<u64, u64, Hashers>;
@@ -95,6 +95,40 @@ fn of_two_that_hold_another_entry_all_the_time_one_finds_the_others_key() {
 }
 
 /// What a write returns keeps its pin; what it has written is there nevertheless.
+#[test]
+fn of_two_that_keep_the_entries_that_they_insert_one_finds_the_others() {
+    within(240, || {
+        keep_and_look_for_the_other_one(|map, key| map.try_insert(key, 1).ok());
+    });
+}
+
+#[test]
+fn of_two_that_keep_the_entries_that_they_compute_one_finds_the_others() {
+    within(240, || {
+        keep_and_look_for_the_other_one(|map, key| map.compute_if_absent(key, |_| 1).ok());
+    });
+}
+
+#[test]
+fn of_two_that_keep_the_entries_that_they_have_claimed_and_filled_one_finds_the_others() {
+    within(240, || {
+        keep_and_look_for_the_other_one(|map, key| map.entry(key).ok()?.or_insert(1).ok());
+    });
+}
+
+fn keep_and_look_for_the_other_one(
+    insert: impl for<'m> Fn(&'m Map, u64) -> Option<Ref<'m, u64, u64>> + Sync,
+) {
+    let map = &large();
+    let [one, other] = in_step(|thread, key| {
+        let kept = insert(map, 2 * key + thread as u64);
+        let found = map.contains_key(&(2 * key + 1 - thread as u64));
+        assert_eq!(kept.as_deref(), Some(&1));
+        !found
+    });
+    assert_eq!(in_both(&one, &other), 0, "of {} and {}", one.len(), other.len());
+}
+
 #[test]
 fn of_two_that_keep_what_they_have_replaced_one_sees_what_the_other_has_put_there() {
     within(240, || {

@@ -255,7 +255,7 @@ fn a_thread_that_ends_gives_its_place_to_another_while_it_is_revoked() {
 /// A thread that has written ends its pin by a fence, whatever other pins it has; or keeps the pin, with a fence.
 #[test]
 fn of_two_that_each_write_and_then_read_what_the_other_one_has_written_one_finds_it() {
-    for [is_nested, is_kept] in [[false, false], [true, false], [false, true]] {
+    for [is_nested, is_kept] in [[false, false], [true, false], [false, true], [true, true]] {
         model(move || {
             let scene = Scene::new();
             let written = Arc::new([(); 2].map(|()| AtomicBool::new(false)));
@@ -270,7 +270,8 @@ fn of_two_that_each_write_and_then_read_what_the_other_one_has_written_one_finds
                         unsafe { place.enter(&scene.all) };
                         written[mine].store(true, Ordering::Relaxed);
                         if is_kept {
-                            place.fence();
+                            // SAFETY: entered above.
+                            unsafe { place.fence() };
                         } else {
                             // SAFETY: entered above.
                             unsafe { place.exit_with_fence(&scene.all) };
@@ -298,6 +299,30 @@ fn of_two_that_each_write_and_then_read_what_the_other_one_has_written_one_finds
             scene.end();
         });
     }
+}
+
+#[test]
+fn a_pin_is_one_until_its_end_though_a_fence_is_in_its_middle() {
+    model(|| {
+        let scene = Scene::new();
+        let reader = spawn(&scene, |other| {
+            let place = other.all.join();
+            other.pinned(place, || {
+                // SAFETY: entered above.
+                unsafe { place.fence() };
+                if other.is_reachable.load(Ordering::Acquire) {
+                    // SAFETY: loom checks it.
+                    other.value.with(|value| assert_eq!(unsafe { *value }, 1));
+                }
+            });
+            // With a depth that is one, and not more or less.
+            other.read(place);
+        });
+        scene.retire();
+        reader.join().unwrap();
+        assert!(scene.retire());
+        scene.end();
+    });
 }
 
 #[test]

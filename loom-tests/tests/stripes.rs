@@ -2,7 +2,9 @@
 //! as many shares from then on as there is use for.
 #![cfg(binlock_loom)]
 
-use binlock_loom_tests::{Name, Op::*, linearizable, linearizable_within, map_with, model, spawn};
+use binlock_loom_tests::{
+    Map, Name, Op::*, linearizable, linearizable_within, map_with, model, spawn,
+};
 
 /// Maps of this size have stripes for threads of their own: the first two have one.
 const LARGE: usize = 22;
@@ -46,6 +48,25 @@ fn the_count_is_exact_where_each_thread_counts_for_itself() {
 #[test]
 fn what_a_thread_has_inserted_is_there_before_it_looks_for_another_key() {
     linearizable(|| map_with(LARGE, &[]), [&[Insert(A, 1), Get(B)], &[Insert(B, 2), Get(A)]]);
+}
+
+/// The same where the pin does not end, as the thread keeps what it has replaced.
+#[test]
+fn what_a_thread_has_replaced_is_there_before_it_looks_at_another_key_though_it_keeps_the_old_entry()
+ {
+    model(|| {
+        let map = map_with(LARGE, &[(A, 1), (B, 1)]);
+        let other = spawn(&map, |map| replace_and_look(map, A, B));
+        let one = replace_and_look(&map, B, A);
+        assert!(one == 2 || other.join().unwrap() == 2, "both see what was there before");
+    });
+}
+
+fn replace_and_look(map: &Map, mine: Name, others: Name) -> u64 {
+    let old = map.insert(mine.into(), 2.into()).expect("it is there");
+    let seen = map.get(&others).expect("it is there").read();
+    assert_eq!(old.read(), 1);
+    seen
 }
 
 #[test]

@@ -50,8 +50,7 @@ pub(super) fn full() {
 /// happens before what follows a load that sees the store.
 #[inline(always)]
 pub(super) fn store_with_fence(to: &AtomicUsize, value: usize) {
-    if cfg!(all(any(target_arch = "x86", target_arch = "x86_64"), not(binlock_loom))) {
-        // (Such an exchange is the cheapest fence there.)
+    if EXCHANGES_ARE_FENCES {
         to.swap(value, Ordering::SeqCst);
         std::sync::atomic::compiler_fence(Ordering::SeqCst);
     } else {
@@ -59,6 +58,21 @@ pub(super) fn store_with_fence(to: &AtomicUsize, value: usize) {
         to.store(value, Ordering::Relaxed);
     }
 }
+
+/// A fence, by way of something in the cache that only this thread writes.
+#[inline(always)]
+pub(super) fn fence_at(at: &AtomicUsize) {
+    if EXCHANGES_ARE_FENCES {
+        store_with_fence(at, at.load(Ordering::Relaxed));
+    } else {
+        full();
+    }
+}
+
+/// (And the cheapest ones there. To the language an exchange of what nobody else looks at is none, so not where
+/// programs are interpreted.)
+const EXCHANGES_ARE_FENCES: bool =
+    cfg!(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(binlock_loom, miri))));
 
 #[cfg(binlock_loom)]
 pub(super) fn heavy() -> bool {

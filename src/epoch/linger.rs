@@ -310,11 +310,15 @@ impl<C: Cover> Participant<C> {
     }
 
     /// What has been written before is there for all threads when this returns, or before the thread's next
-    /// look at anything. Called by the thread.
+    /// look at anything.
+    ///
+    /// # Safety
+    ///
+    /// Called by the thread that has entered, and not exited.
     #[inline(always)]
-    pub fn fence(&self) {
-        // (It is in the cache. And nobody else writes to it.)
-        barrier::store_with_fence(&self.depth, self.depth.load(Ordering::Relaxed));
+    pub unsafe fn fence(&self) {
+        // It is in the cache, and nobody else writes to it.
+        barrier::fence_at(&self.depth);
     }
 
     /// Ends a pin. What has been written before is there for all threads when this returns, or before

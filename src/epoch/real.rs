@@ -211,7 +211,8 @@ impl Guard {
             if unsafe { self.place.is_turn() } {
                 take_turn(&self);
             }
-            self.place.fence();
+            // SAFETY: the place was entered for this guard.
+            unsafe { self.place.fence() };
         }
         // (The pin goes over.)
         let kept = Kept { place: self.place, _not_send: PhantomData };

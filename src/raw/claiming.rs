@@ -353,42 +353,46 @@ impl<'map, K: Eq, V, H: Holder> Claim<'map, K, V, H> {
         seen: &Seen,
         guard: &Guard,
     ) -> bool {
-        let copied = key.as_ref().expect("an absent key is not claimed twice");
-        let spare = self.map.garbage.take_spare(guard);
-        // SAFETY: spare nodes of a map are of its type, and empty.
-        let node = unsafe { Node::<K, V>::make_reserved(self.hash, copied, table.bits(), spare) };
-        self.prepare(node, 0);
         let mut spares = Spares::new();
-        loop {
-            let Some(mut lock) = place.lock_absent(seen) else {
-                self.withdraw();
-                // SAFETY: not published, and the key is the caller's.
-                unsafe { Node::<K, V>::dealloc(node) };
-                return false;
-            };
-            fence_after_exchange();
-            let kind = match lock.place(hash::tag(self.hash), node.reserved(), &mut spares) {
-                Placed::InBin => Kind::Reserves,
-                Placed::InOverflow => Kind::Crowds,
-                Placed::NoRoom => {
-                    drop(lock);
-                    if !spares.fill(1) {
-                        std::alloc::handle_alloc_error(std::alloc::Layout::new::<Bin>());
-                    }
-                    continue;
+        let kind = loop {
+            let copied = key.as_ref().expect("an absent key is not claimed twice");
+            let spare = self.map.garbage.take_spare(guard);
+            let bits = table.bits();
+            // SAFETY: spare nodes of a map are of its type, and empty.
+            let node = unsafe { Node::<K, V>::make_reserved(self.hash, copied, bits, spare) };
+            self.prepare(node, 0);
+            let lock = place.lock_absent(seen);
+            let is_current = lock.is_some();
+            if let Some(mut lock) = lock {
+                fence_after_exchange();
+                match lock.place(hash::tag(self.hash), node.reserved(), &mut spares) {
+                    Placed::InBin => self.kind = Kind::Reserves,
+                    Placed::InOverflow => self.kind = Kind::Crowds,
+                    Placed::NoRoom => {}
                 }
-            };
-            self.kind = kind;
-            self.hold();
-            drop(lock);
-            // SAFETY: a valid place, whose key is the node's by now, of which it has a copy: so it is neither
-            // dropped here nor (see `Given`) moved.
-            unsafe { ptr::write(key, None) };
-            if kind == Kind::Crowds {
-                self.map.crowd(1, guard);
+                if self.kind != Kind::Nothing {
+                    self.hold();
+                    break self.kind;
+                }
             }
-            return true;
+            self.withdraw();
+            // SAFETY: not published, and the key is the caller's.
+            unsafe { Node::<K, V>::dealloc(node) };
+            if !is_current {
+                return false;
+            }
+            // While there is nothing that an allocator that panics would leave behind.
+            if !spares.fill(1) {
+                std::alloc::handle_alloc_error(std::alloc::Layout::new::<Bin>());
+            }
+        };
+        // SAFETY: a valid place, whose key is the node's by now, of which it has a copy: so it is neither
+        // dropped here nor (see `Given`) moved.
+        unsafe { ptr::write(key, None) };
+        if kind == Kind::Crowds {
+            self.map.crowd(1, guard);
         }
+        true
     }
 }
 
