@@ -23,6 +23,21 @@ impl Report {
         self.tables.push(table);
     }
 
+    /// Adds the outcome of some rounds to that of others of the same workload, if there is any. Returns
+    /// what is there now.
+    pub fn pool(&mut self, table: Table) -> &Table {
+        match self.tables.iter().position(|old| old.workload == table.workload) {
+            Some(place) => {
+                self.tables[place].pool(table);
+                &self.tables[place]
+            }
+            None => {
+                self.tables.push(table);
+                &self.tables[self.tables.len() - 1]
+            }
+        }
+    }
+
     /// Adds another one's tables, in place of those of the same workloads.
     pub fn append(&mut self, other: Self) {
         self.machine = self.machine.take().or(other.machine);
@@ -68,11 +83,15 @@ pub struct Measure {
     pub name: String,
     #[serde(flatten)]
     pub spread: Spread,
+    /// What that is computed from, in the order of the rounds.
+    // (Older files do not have it.)
+    #[serde(default)]
+    pub samples: Vec<f64>,
 }
 
 impl Measure {
     pub fn of(name: &str, samples: &[f64]) -> Self {
-        Self { name: name.to_owned(), spread: Spread::of(samples) }
+        Self { name: name.to_owned(), spread: Spread::of(samples), samples: samples.to_vec() }
     }
 
     /// The median, and the quartiles where they say more than the median.
@@ -87,12 +106,34 @@ impl Measure {
 }
 
 impl Row {
+    fn pool(&mut self, other: Self) {
+        for mut measure in other.measures {
+            match self.measures.iter_mut().find(|own| own.name == measure.name) {
+                Some(own) => {
+                    own.samples.append(&mut measure.samples);
+                    own.spread = Spread::of(&own.samples);
+                }
+                None => self.measures.push(measure),
+            }
+        }
+    }
+
     pub fn measure(&self, name: &str) -> Option<&Measure> {
         self.measures.iter().find(|measure| measure.name == name)
     }
 }
 
 impl Table {
+    fn pool(&mut self, other: Self) {
+        self.rounds += other.rounds;
+        for row in other.rows {
+            match self.rows.iter_mut().find(|own| own.contender == row.contender) {
+                Some(own) => own.pool(row),
+                None => self.rows.push(row),
+            }
+        }
+    }
+
     pub fn row(&self, contender: &str) -> Option<&Row> {
         self.rows.iter().find(|row| row.contender == contender)
     }

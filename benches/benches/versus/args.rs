@@ -19,6 +19,8 @@ usage: cargo bench -p binlock-benches --bench versus -- [OPTIONS]
                      maps have no process of their own): see benches/gains
   --java             Java's ConcurrentHashMap as well, where several threads are compared
   --rounds N         rounds of each comparison
+  --passes N         in so many parts, each of which is of all comparisons, one after another (default: 3;
+                     maps of more than 2^21 entries, and what is of all rounds together, are in the first)
   --buildings N      how often maps are built anew in the course of these (default: 3 times, maps of
                      more than 2^21 entries once)
   --slice-ms N       how long a map runs before the next has its turn; short slices and many
@@ -34,8 +36,12 @@ usage: cargo bench -p binlock-benches --bench versus -- [OPTIONS]
   --from FILE,...    take the results from files that --json wrote, and run nothing
   --plan             only say what would be run, and about how long it takes";
 
+/// How often maps are built in a run, unless it is told.
+pub const BUILDINGS: usize = 3;
+
 pub struct Args {
     pub rounds: usize,
+    pub passes: usize,
     /// In place of what the size says.
     pub buildings: Option<usize>,
     /// Entries, not their logarithms.
@@ -73,7 +79,7 @@ impl Args {
     pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let mut bench = false;
         let mut quick = false;
-        let (mut rounds, mut buildings) = (None, None);
+        let (mut rounds, mut passes, mut buildings) = (None, None, None);
         let mut sizes = None;
         let mut slices = None;
         let mut java = false;
@@ -102,6 +108,7 @@ impl Args {
                 }
                 "--peers" => peers = Some(value()?.split(',').map(str::to_owned).collect()),
                 "--rounds" => rounds = Some(number(&value()?)?),
+                "--passes" => passes = Some(number::<NonZero<usize>>(&value()?)?.get()),
                 "--buildings" => buildings = Some(number::<NonZero<usize>>(&value()?)?.get()),
                 "--slice-ms" => {
                     let time = number::<NonZero<u64>>(&value()?)?.get();
@@ -134,6 +141,7 @@ impl Args {
         };
         Ok(Some(Self {
             rounds: rounds.unwrap_or(if quick { 5 } else { 21 }).max(1),
+            passes: passes.unwrap_or(if quick { 1 } else { 3 }),
             buildings,
             sizes: sizes.unwrap_or_else(|| default_sizes.to_vec()),
             slice: Duration::from_millis(slice),
@@ -165,6 +173,14 @@ impl Args {
         let asked_for = |peers: &Vec<String>| peers.iter().any(|text| name.contains(text));
         // Java is there only when it has been asked for already.
         name == java::NAME || self.peers.as_ref().is_none_or(asked_for)
+    }
+
+    /// What is added to the command line for one pass of several.
+    pub fn of_pass(&self) -> Vec<String> {
+        let part = |number: usize| number.div_ceil(self.passes).to_string();
+        let words =
+            [("--rounds", self.rounds), ("--buildings", self.buildings.unwrap_or(BUILDINGS))];
+        words.iter().flat_map(|&(option, number)| [option.to_owned(), part(number)]).collect()
     }
 
     /// Rounds of what is compared at many numbers of threads.

@@ -92,26 +92,28 @@ fn of_file(file: &Path, error: &dyn Error) -> String {
 }
 
 fn measure(args: &Args) -> Result<Report, String> {
-    let jobs = workloads::jobs(args);
+    let jobs = Jobs::of(args)?;
     if args.plan {
-        plan(&jobs);
+        jobs.print();
         return Ok(Report::default());
     }
-    let mut progress = Progress::new(jobs.iter().map(|job| job.cost).sum());
+    let mut progress = Progress::new(jobs.in_turn().map(|turn| turn.job.cost).sum());
     let mut report = Report {
         machine: Some(Machine { java: java_of(args), ..Machine::here() }),
         ..Report::default()
     };
-    for (number, job) in jobs.iter().enumerate() {
+    for Turn { number, job, words, is_last } in jobs.in_turn() {
         progress.begin(&job.name, job.cost);
-        let done = one_job::run(number, |news| match news {
+        let done = one_job::run(number, words, |news| match news {
             News::Advance(milliseconds) => progress.advance(Duration::from_millis(milliseconds)),
             News::Table(mut table) => {
                 if !args.builds.is_empty() {
                     table.workload.insert_str(0, render::BUILDS);
                 }
-                progress.print(&table.text());
-                report.add(table);
+                let table = report.pool(table);
+                if is_last {
+                    progress.print(&table.text());
+                }
                 keep(args, &report);
             }
         });
@@ -120,6 +122,62 @@ fn measure(args: &Args) -> Result<Report, String> {
     }
     progress.finish();
     Ok(report)
+}
+
+/// What is to be run, and in what parts.
+struct Jobs {
+    /// With all of their rounds.
+    whole: Vec<Job>,
+    /// The same with those of a pass.
+    parts: Vec<Job>,
+    passes: usize,
+    /// What makes the one of the other.
+    words: Vec<String>,
+}
+
+/// One job, or a part of it.
+struct Turn<'a> {
+    number: usize,
+    job: &'a Job,
+    words: &'a [String],
+    /// Whether nothing of the same job comes after it.
+    is_last: bool,
+}
+
+impl Jobs {
+    fn of(args: &Args) -> Result<Self, String> {
+        let words = args.of_pass();
+        let all = env::args().skip(1).chain(words.iter().cloned());
+        let of_pass = Args::parse(all)?.ok_or("no benchmarks were asked for")?;
+        let (whole, parts) = (workloads::jobs(args), workloads::jobs(&of_pass));
+        Ok(Self { whole, parts, passes: args.passes, words })
+    }
+
+    /// A noisy phase of the machine is to be in a part of many comparisons' rounds, and not in all of one's.
+    /// So all of them have their turns in each pass.
+    fn in_turn(&self) -> impl Iterator<Item = Turn<'_>> {
+        (0..self.passes).flat_map(move |pass| {
+            let jobs = self.whole.iter().zip(&self.parts).enumerate();
+            jobs.filter_map(move |(number, (whole, part))| match whole.whole {
+                true if pass > 0 => None,
+                true => Some(Turn { number, job: whole, words: &[], is_last: true }),
+                false => {
+                    let is_last = pass + 1 == self.passes;
+                    Some(Turn { number, job: part, words: &self.words, is_last })
+                }
+            })
+        })
+    }
+
+    /// What would be run, and about how long each takes.
+    fn print(&self) {
+        for (whole, part) in self.whole.iter().zip(&self.parts) {
+            let cost = if whole.whole { whole.cost } else { part.cost * self.passes as u32 };
+            println!("{:7.1} s  {}", cost.as_secs_f64(), whole.name);
+        }
+        let total: Duration = self.in_turn().map(|turn| turn.job.cost).sum();
+        println!("{:7.1} min", total.as_secs_f64() / 60.0);
+    }
 }
 
 /// Writes the report each time that there is something new in it, so that a run that is broken off
@@ -140,13 +198,4 @@ fn java_of(args: &Args) -> String {
         eprintln!("Java is left out: {reason}");
         String::new()
     })
-}
-
-/// What would be run, and about how long each takes.
-fn plan(jobs: &[Job]) {
-    for Job { name, cost, .. } in jobs {
-        println!("{:7.1} s  {name}", cost.as_secs_f64());
-    }
-    let total: Duration = jobs.iter().map(|job| job.cost).sum();
-    println!("{:7.1} min", total.as_secs_f64() / 60.0);
 }

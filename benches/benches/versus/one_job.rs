@@ -60,12 +60,13 @@ impl Teller {
     }
 }
 
-/// Runs the job with this number of those that the command line asks for.
-pub fn run(job: usize, mut hear: impl FnMut(News)) -> Result<(), String> {
+/// Runs the job with this number of those that the command line asks for, with more words at its end.
+pub fn run(job: usize, more: &[String], mut hear: impl FnMut(News)) -> Result<(), String> {
     let program = env::current_exe().map_err(|error| format!("where is this program? {error}"))?;
     let mut child = Command::new(program)
         .args([ONE_JOB, &job.to_string()])
         .args(env::args_os().skip(1))
+        .args(more)
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| format!("no process can be started: {error}"))?;
@@ -103,7 +104,7 @@ pub fn serve() -> Option<ExitCode> {
         eprintln!("there are not so many jobs");
         return Some(ExitCode::FAILURE);
     };
-    let Job { name, cost, run } = job;
+    let Job { name, cost, run, .. } = job;
     let job = format!("{name}, {} ms", cost.as_millis());
     run(&mut Run { args: &args, progress: Teller::new(role), role, job });
     Some(ExitCode::SUCCESS)

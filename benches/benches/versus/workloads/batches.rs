@@ -2,7 +2,7 @@
 //! worth, with synchronisation paid.
 
 use super::comparison::Comparison;
-use super::{Job, Run, fill_cost, workload};
+use super::{Job, Run, fill_cost, is_whole, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
 use crate::common::maps::{Binlock, Hashbrown};
@@ -25,6 +25,7 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
     let comparison = Comparison::if_wanted(args, name.clone())?;
     Some(Job {
         name,
+        whole: is_whole(entries),
         cost: fill_cost(entries) * 2 + args.slice * (args.rounds as u32 + 1) * 3,
         run: Box::new(move |run: &mut Run<'_>| compare(run, comparison, entries)),
     })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::comparison::Comparison;
 use super::pairs::{self, Columns, Pair, Which};
-use super::{Job, LARGEST_COMPUTED, Run, fill_cost, workload};
+use super::{Job, LARGEST_COMPUTED, Run, fill_cost, is_whole, workload};
 use crate::args::Args;
 use crate::common::maps::{
     Binlock, BinlockEach, BinlockEntry, Compute, DashMap, Flurry, FlurryEach, Moka, Papaya,
@@ -63,6 +63,7 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
     let fills = (args.long_rounds(entries) as u32 + 1) * 2 * fillers.len() as u32;
     args.wants(&name).then(|| Job {
         name,
+        whole: is_whole(entries),
         cost: fill_cost(entries) * fills,
         run: Box::new(move |run: &mut Run<'_>| compare(run, &fillers, entries)),
     })

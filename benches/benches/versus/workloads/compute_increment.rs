@@ -6,7 +6,7 @@ use super::comparison::Comparison;
 use super::crowds::{name_of, time};
 use super::groups::{Group, cost, in_groups};
 use super::oversubscription::{self, Oversubscription};
-use super::{Job, LARGEST_COMPUTED, Run, fill_cost, workload};
+use super::{Job, LARGEST_COMPUTED, Run, fill_cost, is_whole, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
 use crate::common::maps::{
@@ -63,6 +63,7 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
     let contenders = contenders();
     Some(Job {
         name: workload(NAME, entries),
+        whole: is_whole(entries),
         cost: cost(args, &contenders, entries, fill_cost(entries), of_round, args.rounds),
         run: Box::new(move |run: &mut Run<'_>| {
             let stream = Stream::hits(entries);

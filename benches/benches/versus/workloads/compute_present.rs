@@ -4,7 +4,7 @@
 use super::comparison::Comparison;
 use super::groups::{Group, cost, in_groups};
 use super::pairs::{self, Columns, Pair, Which};
-use super::{Job, LARGEST_COMPUTED, Run, fill_cost, workload};
+use super::{Job, LARGEST_COMPUTED, Run, fill_cost, is_whole, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
 use crate::common::maps::{
@@ -71,6 +71,7 @@ fn job(args: &Args, entries: usize, computers: Computers) -> Option<Job> {
     let mut comparison = Comparison::if_wanted(args, name.clone())?;
     Some(Job {
         name,
+        whole: is_whole(entries),
         cost: cost(
             args,
             &computers.contenders,

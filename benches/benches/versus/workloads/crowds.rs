@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::comparison::Comparison;
 use super::groups::{self, in_groups};
 use super::oversubscription::{self, Oversubscription};
-use super::{Job, Run, fill_cost, workload};
+use super::{Job, Run, fill_cost, is_whole, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
 use crate::common::lanes::{CHURN, EXCHANGE, RAPID_GROW, READ_HEAVY};
@@ -108,6 +108,7 @@ fn job(args: &Args, mut crowds: Crowds) -> Option<Job> {
     let maps = groups::cost(args, &contenders, entries, fill, of_round, crowds.rounds);
     Some(Job {
         name: workload(name, entries),
+        whole: is_whole(entries),
         cost: maps + java::START * u32::from(args.java),
         run: Box::new(move |run: &mut Run<'_>| {
             measure(run, &crowds, &contenders, oversubscription)

@@ -24,6 +24,7 @@ pub fn jobs(args: &Args) -> Vec<Job> {
     let slices = (args.rounds + 1) * CROWDS.len();
     let job = args.wants(NAME).then(|| Job {
         name: NAME.to_owned(),
+        whole: true,
         cost: COST * slices as u32,
         run: Box::new(measure),
     });

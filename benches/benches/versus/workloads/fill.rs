@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::comparison::Comparison;
 use super::fillers::{Filler, fillers};
-use super::{Job, Run, fill_cost, workload};
+use super::{Job, Run, fill_cost, is_whole, workload};
 use crate::args::Args;
 use crate::common::maps::{Binlock, Bulk, DashMap, Flurry, Hashbrown, Papaya};
 use crate::common::{keys, work};
@@ -72,6 +72,7 @@ fn job(args: &Args, name: &str, entries: usize, contenders: Vec<Contender>) -> O
     let fills = (args.long_rounds(entries) as u32 + 1) * contenders.len() as u32;
     args.wants(&name).then(|| Job {
         name: name.clone(),
+        whole: is_whole(entries),
         cost: fill_cost(entries) * fills,
         run: Box::new(move |run: &mut Run<'_>| compare(run, name, &contenders, entries)),
     })

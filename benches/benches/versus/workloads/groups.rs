@@ -11,8 +11,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Role, Run, fill_cost};
-use crate::args::Args;
+use super::{Role, Run, fill_cost, is_whole};
+use crate::args::{Args, BUILDINGS};
 use crate::contenders::Entry;
 use crate::one_map::{self, Process};
 use crate::{memory_budget, rounds};
@@ -36,8 +36,7 @@ enum Maps<C: ?Sized> {
 /// 0.94 to 1.14 of binlock's time in four runs of `read_heavy` within minutes, with
 /// quartiles of 0.91 to 1.03 in one and 1.09 to 1.18 in another.) The largest maps take too long to build.
 fn buildings(args: &Args, entries: usize) -> usize {
-    const LARGEST: usize = 1 << 21;
-    args.buildings.unwrap_or(if entries <= LARGEST { 3 } else { 1 })
+    args.buildings.unwrap_or(if is_whole(entries) { 1 } else { BUILDINGS })
 }
 
 /// About how long all maps take together that take part, each of which is filled in `fill` and has its

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::comparison::Comparison;
 use super::groups::{self, in_groups};
-use super::{Job, Run, fill_cost, workload};
+use super::{Job, Run, fill_cost, is_whole, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
 use crate::common::maps::{
@@ -126,6 +126,7 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
     round += args.threads_slice.max(one) * u32::from(during.is_some());
     Some(Job {
         name: workload("iterate", entries),
+        whole: is_whole(entries),
         cost: groups::cost(args, &contenders, entries, fill_cost(entries), round, args.rounds),
         run: Box::new(move |run: &mut Run<'_>| {
             let keys = Stream::hits(entries);

@@ -75,6 +75,7 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
     let wanted = args.wants(&name) || args.wants(&latency) || args.wants(&histogram);
     wanted.then(|| Job {
         name,
+        whole: true,
         cost: fill_cost(entries) * passes,
         run: Box::new(move |run: &mut Run<'_>| measure(run, &fillers, entries)),
     })

@@ -37,6 +37,8 @@ const LARGEST_COMPUTED: usize = 1 << 20;
 /// A job to run.
 pub struct Job {
     pub name: String,
+    /// Whether all of its rounds are in one pass.
+    pub whole: bool,
     /// About how long it takes: for the progress bar.
     pub cost: Duration,
     pub run: Box<dyn FnOnce(&mut Run<'_>)>,
@@ -87,6 +89,12 @@ pub fn jobs(args: &Args) -> Vec<Job> {
     jobs.extend(readers_hits::jobs(args));
     jobs.extend(readers_mixed::jobs(args));
     jobs
+}
+
+/// Whether a map of so many entries takes too long to be built more than once in a run.
+fn is_whole(entries: usize) -> bool {
+    const LARGEST: usize = 1 << 21;
+    entries > LARGEST
 }
 
 /// `get_hit/2^20`

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::comparison::Comparison;
 use super::groups::{self, in_groups};
-use super::{Job, Run, fill_cost, workload};
+use super::{Job, Run, fill_cost, is_whole, workload};
 use crate::args::Args;
 use crate::common::keys::{self, Stream, Window, text};
 use crate::common::maps::{
@@ -88,6 +88,7 @@ fn gets(args: &Args, entries: usize) -> Option<Job> {
     let contenders = all_maps!(entry, String, u64);
     Some(Job {
         name,
+        whole: is_whole(entries),
         cost: groups::cost(
             args,
             &contenders,
@@ -116,6 +117,7 @@ fn fills(args: &Args, entries: usize) -> Option<Job> {
     let fills = (args.long_rounds(entries) as u32 + 1) * fillers.len() as u32;
     args.wants(&name).then(|| Job {
         name: name.clone(),
+        whole: is_whole(entries),
         cost: fill_cost(entries) * FILL * fills,
         run: Box::new(move |run: &mut Run<'_>| {
             let keys = keys::present(entries);
@@ -146,6 +148,7 @@ fn larges(args: &Args, entries: usize) -> Option<Job> {
     let slices = args.slice * outcomes;
     Some(Job {
         name: workload("large_get", entries),
+        whole: is_whole(entries),
         cost: groups::cost(
             args,
             &contenders,

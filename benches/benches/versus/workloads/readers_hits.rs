@@ -2,7 +2,7 @@
 
 use super::comparison::Comparison;
 use super::groups::{self, all_at_once};
-use super::{Job, Run, fill_cost, workload};
+use super::{Job, Run, fill_cost, is_whole, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
 use crate::common::readers::work::{ALL_OPEN, THREADS};
@@ -27,6 +27,7 @@ fn job(args: &Args, entries: usize) -> Option<Job> {
     let slices = args.threads_slice * wanted.len() as u32;
     Some(Job {
         name: workload("readers_hits", entries),
+        whole: is_whole(entries),
         cost: groups::cost(args, &contenders, entries, fill_cost(entries), slices, args.rounds),
         run: Box::new(move |run: &mut Run<'_>| {
             let keys = Stream::zipf(entries);

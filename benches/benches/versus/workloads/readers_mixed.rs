@@ -3,7 +3,7 @@
 
 use super::comparison::Comparison;
 use super::groups::{self, all_at_once};
-use super::{Job, Run, fill_cost, workload};
+use super::{Job, Run, fill_cost, is_whole, workload};
 use crate::args::Args;
 use crate::common::readers::work::{CAPACITY, THREADS, stream_of_mix};
 use crate::contenders::Entry;
@@ -23,6 +23,7 @@ pub fn jobs(args: &Args) -> Option<Job> {
     let slices = args.threads_slice * wanted.len() as u32;
     Some(Job {
         name: workload("readers_mixed", CAPACITY),
+        whole: is_whole(CAPACITY),
         cost: groups::cost(args, &contenders, CAPACITY, fill_cost(CAPACITY), slices, args.rounds),
         run: Box::new(move |run: &mut Run<'_>| {
             let keys = stream_of_mix();

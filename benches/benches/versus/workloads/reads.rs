@@ -2,7 +2,7 @@
 
 use super::comparison::Comparison;
 use super::groups::{self, in_groups};
-use super::{Job, Run, fill_cost, workload};
+use super::{Job, Run, fill_cost, is_whole, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
 use crate::common::maps::{
@@ -72,6 +72,7 @@ fn job(args: &Args, entries: usize, reads: Reads) -> Option<Job> {
     let slices = args.slice * outcomes;
     Some(Job {
         name: workload(reads.hit, entries),
+        whole: is_whole(entries),
         cost: groups::cost(
             args,
             &reads.contenders,

@@ -3,7 +3,7 @@
 use super::comparison::Comparison;
 use super::crowds::warm_up;
 use super::groups::{Group, cost, in_groups};
-use super::{Job, Run, fill_cost, workload};
+use super::{Job, Run, fill_cost, is_whole, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
 use crate::common::maps::{
@@ -71,6 +71,7 @@ fn job(args: &Args, entries: usize, replacements: Replacements) -> Option<Job> {
     round += args.threads_slice * u32::from(two.is_some());
     Some(Job {
         name: workload(replacements.one_thread, entries),
+        whole: is_whole(entries),
         cost: cost(args, &replacements.contenders, entries, fill_cost(entries), round, args.rounds),
         run: Box::new(move |run: &mut Run<'_>| {
             let stream = Stream::hits(entries);

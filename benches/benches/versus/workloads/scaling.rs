@@ -2,7 +2,7 @@
 //! and then, with half of the operations replacing values, many more threads than cores.
 
 use super::groups::{self, all_at_once};
-use super::{Job, Run, fill_cost, workload};
+use super::{Job, Run, fill_cost, is_whole, workload};
 use crate::args::Args;
 use crate::common::keys::Stream;
 use crate::common::maps::{Binlock, DashMap, Flurry, Papaya, SccIndex, SccMap, Sharded};
@@ -71,6 +71,7 @@ fn job(args: &Args, scaling: Scaling) -> Option<Job> {
     let pair = args.threads_slice * 2;
     args.wants(&name).then(|| Job {
         name,
+        whole: is_whole(ENTRIES),
         cost: groups::cost(
             args,
             &scaling.contenders,

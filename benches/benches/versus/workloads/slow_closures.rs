@@ -22,6 +22,7 @@ fn job(args: &Args, name: &'static str, colliding: bool) -> Option<Job> {
     let slices = (args.rounds + 1) * CONTENDERS.len();
     args.wants(name).then(|| Job {
         name: name.to_owned(),
+        whole: false,
         cost: IDEAL * TYPICAL * slices as u32,
         run: Box::new(move |run: &mut Run<'_>| measure(run, name, colliding)),
     })
