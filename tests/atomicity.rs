@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use binlock::{HashMap, Ref};
+use binlock::{HashMap, Pinned, Ref};
 use common::{Hashers, Random, race, together, within};
 
 type Map = HashMap<u64, u64, Hashers>;
@@ -143,6 +143,51 @@ fn of_two_that_keep_what_they_have_replaced_one_sees_what_the_other_has_put_ther
             seen == 0
         });
         assert_eq!(in_both(&one, &other), 0, "of {} and {}", one.len(), other.len());
+    });
+}
+
+/// A view ends with a fence if it has written, by whatever method.
+#[test]
+fn of_two_whose_views_have_written_one_sees_what_the_other_has_done() {
+    type View<'m> = Pinned<'m, u64, u64, Hashers>;
+    type Write = fn(&View<'_>, u64);
+    let ways: [(&str, Write); 11] = [
+        ("insert", |view, key| _ = view.insert(key, 1)),
+        ("try_insert", |view, key| _ = view.try_insert(key, 1)),
+        ("compute_if_absent", |view, key| _ = view.compute_if_absent(key, |_| 1)),
+        ("entry", |view, key| _ = view.entry(key).unwrap().or_insert(1)),
+        ("replace", |view, key| _ = view.replace(key, 1)),
+        ("merge", |view, key| _ = view.merge(key, 1, |_, new| Some(new))),
+        ("compute_if_present", |view, key| _ = view.compute_if_present(&key, |_, _| Some(1))),
+        ("and_modify", |view, key| _ = view.entry(key).unwrap().and_modify(|_| 1)),
+        ("remove", |view, key| _ = view.remove(&key)),
+        ("remove_if", |view, key| _ = view.remove_if(&key, |_, _| true)),
+        ("compute", |view, key| _ = view.compute(key, |_, _| None)),
+    ];
+
+    within(240, || {
+        for (number, (name, write)) in ways.into_iter().enumerate() {
+            let map = &large();
+            let (before, after) = match number {
+                0..4 => (None, Some(1)),
+                4..8 => (Some(0), Some(1)),
+                _ => (Some(0), None),
+            };
+            if let Some(value) = before {
+                for key in 0..2 * KEYS {
+                    map.insert(key, value);
+                }
+            }
+            let [one, other] = in_step(|thread, key| {
+                let view = map.pin();
+                write(&view, 2 * key + thread as u64);
+                drop(view);
+                let seen = map.get(&(2 * key + 1 - thread as u64)).map(|value| *value);
+                assert!([before, after].contains(&seen), "{name}: {seen:?}");
+                seen == before
+            });
+            assert_eq!(in_both(&one, &other), 0, "{name}, of {} and {}", one.len(), other.len());
+        }
     });
 }
 

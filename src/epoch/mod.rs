@@ -7,7 +7,8 @@
 //! A pin used to be a fence as well. Of that, one thing is missed where none is: that what an operation
 //! writes is there for all threads before the next operation of its thread looks at another key. (A load may
 //! be ahead of a store. Two threads that each insert a key and look for the other's would both find none.)
-//! So the end of a pin is a fence, unless it was only [to read](pin_to_read); or, if what a write returns keeps
+//! So the end of a pin is a fence, unless it was only [to read](pin_to_read), as most of those that a user
+//! holds for several operations are (one that writes says so, [`Guard::set_writing`]); or, if what a write returns keeps
 //! the pin, its [going over](Guard::keep) into that.
 //!
 //! What is deferred here never runs user code and never frees more than a few bytes:
@@ -54,6 +55,7 @@ impl Pins for &Guard {
 
     #[inline(always)]
     fn into_writing(self) -> Self {
+        self.set_writing();
         self
     }
 
@@ -72,6 +74,7 @@ impl Pins for &Guard {
 /// retired in the old epoch, and then the new pin does not keep it.)
 pub(crate) fn repin(guard: &mut Guard) {
     between_pins(guard, || ());
+    guard.set_reading();
 }
 
 #[cfg(not(binlock_shuttle))]

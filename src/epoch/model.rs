@@ -12,6 +12,7 @@
 //! it from a thread that is pinned is what `linger` has models of its own for.)
 
 use std::{
+    cell::Cell,
     mem,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -161,16 +162,20 @@ fn run(deferred: Mutex<Box<dyn FnOnce() + Send>>) {
 }
 
 /// Whether its end is a fence.
-pub struct Guard(bool);
+pub struct Guard(Cell<bool>);
 
 impl Guard {
-    pub(crate) fn into_writing(mut self) -> Guard {
-        self.0 = true;
+    pub(crate) fn into_writing(self) -> Guard {
+        self.set_writing();
         self
     }
 
+    pub(crate) fn set_writing(&self) {
+        self.0.set(true);
+    }
+
     pub(crate) fn keep(self) -> Kept {
-        if self.0 {
+        if self.0.get() {
             fence_if_others();
         }
         mem::forget(self);
@@ -178,7 +183,7 @@ impl Guard {
     }
 
     pub(super) fn set_reading(&mut self) {
-        self.0 = false;
+        self.0.set(false);
     }
 }
 
@@ -193,7 +198,7 @@ impl Drop for Kept {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        Pin::mine().end(self.0);
+        Pin::mine().end(self.0.get());
     }
 }
 
@@ -203,7 +208,7 @@ pub(crate) fn pin() -> Guard {
 
 pub(crate) fn pin_to_read() -> Guard {
     Pin::mine().begin();
-    Guard(false)
+    Guard(Cell::new(false))
 }
 
 pub(super) fn between_pins<R>(guard: &mut Guard, f: impl FnOnce() -> R) -> R {
@@ -213,8 +218,8 @@ pub(super) fn between_pins<R>(guard: &mut Guard, f: impl FnOnce() -> R) -> R {
             Pin::mine().begin();
         }
     }
-    Pin::mine().end(guard.0);
-    guard.0 = true;
+    Pin::mine().end(guard.0.get());
+    guard.set_writing();
     let _again = Again;
     f()
 }

@@ -100,7 +100,7 @@ impl Cover for Local {
 pub struct Guard {
     place: &'static Participant<Local>,
     /// Whether its end is a fence.
-    writes: bool,
+    writes: Cell<bool>,
     _not_send: PhantomData<*const ()>,
 }
 
@@ -122,7 +122,7 @@ pub(crate) fn pin_to_read() -> Guard {
         }
         None => pin_otherwise(),
     };
-    Guard { place, writes: false, _not_send: PhantomData }
+    Guard { place, writes: Cell::new(false), _not_send: PhantomData }
 }
 
 /// The first pin of a thread, or one of the last.
@@ -173,7 +173,7 @@ impl Drop for Kept {
 impl Drop for Guard {
     #[inline(always)]
     fn drop(&mut self) {
-        if !self.writes {
+        if !self.writes.get() {
             // SAFETY: the place was entered for this guard, by this thread: a guard cannot be sent to
             // another one.
             return unsafe { self.place.exit(&LINGERING) };
@@ -191,22 +191,28 @@ impl Guard {
     /// The same pin, for an operation that writes: when it ends, or before its thread looks at anything
     /// after that, what has been written is there for all threads.
     #[inline(always)]
-    pub(crate) fn into_writing(mut self) -> Guard {
-        self.writes = true;
+    pub(crate) fn into_writing(self) -> Guard {
+        self.set_writing();
         self
+    }
+
+    /// An operation that borrows this pin is going to write.
+    #[inline(always)]
+    pub(crate) fn set_writing(&self) {
+        self.writes.set(true);
     }
 
     /// The same pin, for an operation that has written nothing so far that others could see.
     #[inline(always)]
     pub(super) fn set_reading(&mut self) {
-        self.writes = false;
+        self.writes.set(false);
     }
 
     /// The same pin, for what the operation returns: what has been written is there for all threads before
     /// this thread looks at anything else.
     #[inline(always)]
     pub(crate) fn keep(self) -> Kept {
-        if self.writes {
+        if self.writes.get() {
             // SAFETY: this thread's place, which it does not leave for good before its last guard is dropped.
             if unsafe { self.place.is_turn() } {
                 take_turn(&self);

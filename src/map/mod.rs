@@ -255,7 +255,8 @@ impl<K, V, S> HashMap<K, V, S> {
     /// ```
     #[inline]
     pub fn pin(&self) -> Pinned<'_, K, V, S> {
-        Pinned::new(self, epoch::pin())
+        // Its methods that write say so.
+        Pinned::new(self, epoch::pin_to_read())
     }
 
     /// Removes all entries. Takes time proportional to the capacity.

@@ -39,6 +39,13 @@ impl<'map, K, V, S> Pinned<'map, K, V, S> {
         &self.guard
     }
 
+    /// The guard, for what may write.
+    #[inline]
+    fn to_write(&self) -> &Guard {
+        self.guard.set_writing();
+        &self.guard
+    }
+
     /// An entry that was found in the map under the guard.
     #[inline]
     fn entry_of(&self, node: NonNull<Node<K, V>>) -> (&K, &V) {
@@ -100,7 +107,7 @@ impl<'map, K, V, S> Pinned<'map, K, V, S> {
 
     /// See [`HashMap::clear`].
     pub fn clear(&self) {
-        self.map.raw.clear(&self.guard);
+        self.map.raw.clear(self.to_write());
     }
 
     /// See [`HashMap::reserve`].
@@ -273,13 +280,13 @@ where
     pub(crate) fn insert_entry(&self, key: K, value: V) -> Option<(&K, &V)> {
         let hash = self.map.hash(&key);
         self.map.raw.ask_for_bin(hash);
-        Some(self.entry_of(self.map.raw.insert(hash, key, value, &mut &self.guard)?))
+        Some(self.entry_of(self.map.raw.insert(hash, key, value, &mut self.to_write())?))
     }
 
     /// Out of line, so that nothing has to be saved before the bin is asked for.
     #[inline(never)]
     fn insert_hashed(&self, hash: u64, key: K, value: V) -> Option<&V> {
-        Some(self.value(self.map.raw.insert(hash, key, value, &mut &self.guard)?))
+        Some(self.value(self.map.raw.insert(hash, key, value, &mut self.to_write())?))
     }
 
     /// See [`HashMap::try_insert`].
@@ -302,7 +309,7 @@ where
     #[inline]
     pub fn try_insert(&self, key: K, value: V) -> Result<&V, OccupiedError<&V, V>> {
         let hash = self.map.hash(&key);
-        match self.map.raw.try_insert(hash, key, value, &mut &self.guard) {
+        match self.map.raw.try_insert(hash, key, value, &mut self.to_write()) {
             Ok(node) => Ok(self.value(node)),
             Err(raw::Occupied { current, value, key }) => {
                 // Before there is a result, which would leak if this panics.
@@ -320,7 +327,7 @@ where
     #[inline]
     pub fn replace(&self, key: K, value: V) -> Option<&V> {
         let hash = self.map.hash(&key);
-        Some(self.value(self.map.raw.replace(hash, key, value, &mut &self.guard)?))
+        Some(self.value(self.map.raw.replace(hash, key, value, &mut self.to_write())?))
     }
 
     /// See [`HashMap::remove`]; returns the value that was removed.
@@ -353,7 +360,7 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.map.hash(key);
-        let node = self.map.raw.remove(hash, |k| key.equivalent(k), &mut &self.guard)?;
+        let node = self.map.raw.remove(hash, |k| key.equivalent(k), &mut self.to_write())?;
         Some(self.entry_of(node))
     }
 
@@ -373,7 +380,7 @@ where
         F: FnOnce(&K, &V) -> bool,
     {
         let hash = self.map.hash(key);
-        let mut guard = &self.guard;
+        let mut guard = self.to_write();
         let node = self.map.raw.remove_if(hash, |k| key.equivalent(k), condition, &mut guard)?;
         Some(self.entry_of(node))
     }
@@ -387,7 +394,7 @@ where
         // SAFETY: the cursor was made under this guard, which is held all the time.
         while let Some(node) = unsafe { cursor.next() } {
             if !keep(&node.key, &node.value) {
-                self.map.raw.remove_node(self.map.hash(&node.key), node, &self.guard);
+                self.map.raw.remove_node(self.map.hash(&node.key), node, self.to_write());
             }
         }
     }

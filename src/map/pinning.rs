@@ -3,7 +3,7 @@
 use std::ptr::NonNull;
 
 use super::Ref;
-use crate::epoch::{self, Guard, Pins};
+use crate::epoch::{self, Guard, Pins as _};
 
 /// How an [`Entry`](crate::Entry) hands out what is in the map: as [`Ref`]s that keep their
 /// own pins ([`OwnPin`]), or as plain references under the pin of a
@@ -97,7 +97,7 @@ impl<'a> Style<'a> for LentPin<'a> {
 
     #[inline]
     fn pins(self) -> &'a Guard {
-        self.0
+        self.0.into_writing()
     }
 
     #[inline]
