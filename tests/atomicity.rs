@@ -150,7 +150,7 @@ fn of_two_that_keep_what_they_have_replaced_one_sees_what_the_other_has_put_ther
 #[test]
 fn of_two_whose_views_have_written_one_sees_what_the_other_has_done() {
     type View<'m> = Pinned<'m, u64, u64, Hashers>;
-    type Write = fn(&View<'_>, u64);
+    type Write = fn(View<'_>, u64);
     let ways: [(&str, Write); 11] = [
         ("insert", |view, key| _ = view.insert(key, 1)),
         ("try_insert", |view, key| _ = view.try_insert(key, 1)),
@@ -165,29 +165,42 @@ fn of_two_whose_views_have_written_one_sees_what_the_other_has_done() {
         ("compute", |view, key| _ = view.compute(key, |_, _| None)),
     ];
 
-    within(240, || {
-        for (number, (name, write)) in ways.into_iter().enumerate() {
+    for (number, (name, write)) in ways.into_iter().enumerate() {
+        within(240, move || {
             let map = &large();
             let (before, after) = match number {
                 0..4 => (None, Some(1)),
                 4..8 => (Some(0), Some(1)),
                 _ => (Some(0), None),
             };
+            const KEYS: u64 = self::KEYS / 4;
             if let Some(value) = before {
                 for key in 0..2 * KEYS {
                     map.insert(key, value);
                 }
             }
-            let [one, other] = in_step(|thread, key| {
-                let view = map.pin();
-                write(&view, 2 * key + thread as u64);
-                drop(view);
+            let [one, other] = in_step_for(KEYS, |thread, key| {
+                write(map.pin(), 2 * key + thread as u64);
                 let seen = map.get(&(2 * key + 1 - thread as u64)).map(|value| *value);
                 assert!([before, after].contains(&seen), "{name}: {seen:?}");
                 seen == before
             });
             assert_eq!(in_both(&one, &other), 0, "{name}, of {} and {}", one.len(), other.len());
-        }
+        });
+    }
+}
+
+#[test]
+fn of_two_that_repin_their_views_after_an_insertion_one_finds_the_others_key() {
+    within(240, || {
+        let map = &large();
+        let [one, other] = in_step(|thread, key| {
+            let mut view = map.pin();
+            view.insert(2 * key + thread as u64, 1);
+            view.repin();
+            view.get(&(2 * key + 1 - thread as u64)).is_none()
+        });
+        assert_eq!(in_both(&one, &other), 0, "of {} and {}", one.len(), other.len());
     });
 }
 
@@ -308,11 +321,15 @@ fn large() -> Map {
 
 /// Two threads come to one key after another at the same time. Returns which ones each has noted.
 fn in_step(turn: impl Fn(usize, u64) -> bool + Sync) -> [Vec<u64>; 2] {
+    in_step_for(KEYS, turn)
+}
+
+fn in_step_for(keys: u64, turn: impl Fn(usize, u64) -> bool + Sync) -> [Vec<u64>; 2] {
     let rounds = &[AtomicU64::new(0), AtomicU64::new(0)];
     let noted = [Mutex::new(Vec::new()), Mutex::new(Vec::new())];
     together(2, |thread| {
         let mut mine = Vec::new();
-        for key in 0..KEYS {
+        for key in 0..keys {
             rounds[thread].store(key, Ordering::Release);
             let mut waited = 0;
             while rounds[1 - thread].load(Ordering::Acquire) < key {

@@ -111,7 +111,7 @@ pub(crate) fn pin() -> Guard {
     pin_to_read().into_writing()
 }
 
-/// The same for operations that only read.
+/// The same for operations that only read, or say so if they do more.
 #[inline]
 pub(crate) fn pin_to_read() -> Guard {
     let place = match PLACE.get() {

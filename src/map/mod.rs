@@ -53,7 +53,7 @@ pub use self::{
 /// Every operation on a key is linearizable: it takes effect at one moment between its
 /// call and its return, for all threads. (Only as to *another* key, of this or of another map, may a
 /// look-up be ahead of an earlier write of the same thread, as a load may be ahead of a store: as long as
-/// the [`Pinned`] lives through which that write was made.
+/// the [`Pinned`] lives through which that write was made, or until it is [repinned](Pinned::repin).
 /// A write that finds nothing to do, as `remove` of an absent key, is a look-up.) Operations on many keys ([`clear`], [`retain`],
 /// iteration, [`clone`]) are *weakly consistent*: what is present throughout is found
 /// exactly once, what comes or goes meanwhile may be found or not. [`len`] is exact when

@@ -309,8 +309,11 @@ where
     #[inline]
     pub fn try_insert(&self, key: K, value: V) -> Result<&V, OccupiedError<&V, V>> {
         let hash = self.map.hash(&key);
-        match self.map.raw.try_insert(hash, key, value, &mut self.to_write()) {
-            Ok(node) => Ok(self.value(node)),
+        match self.map.raw.try_insert(hash, key, value, &mut &self.guard) {
+            Ok(node) => {
+                self.guard.set_writing();
+                Ok(self.value(node))
+            }
             Err(raw::Occupied { current, value, key }) => {
                 // Before there is a result, which would leak if this panics.
                 drop(key);
