@@ -173,7 +173,7 @@ fn of_two_whose_views_have_written_one_sees_what_the_other_has_done() {
                 4..8 => (Some(0), Some(1)),
                 _ => (Some(0), None),
             };
-            const KEYS: u64 = self::KEYS / 4;
+            const KEYS: u64 = self::KEYS / 8;
             if let Some(value) = before {
                 for key in 0..2 * KEYS {
                     map.insert(key, value);

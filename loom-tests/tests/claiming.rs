@@ -135,7 +135,7 @@ fn what_is_removed_under_a_condition_is_not_put_there_by_an_entry_that_saw_its_s
 
 #[test]
 fn what_is_replaced_if_it_is_there_is_not_computed_of_what_was_there_before_its_source_changed() {
-    model(|| {
+    model_within(1, || {
         let map = full_bin();
         let other = spawn(&map, |map| run(map, &[Insert(C, 1), Replace(NEW, 3)]));
         let compute = |_: &_, _: Option<&_>| Some(computed_of(&map, C).into());
