@@ -53,37 +53,31 @@ fn what_a_thread_has_inserted_is_there_before_it_looks_for_another_key() {
 /// The same where the pin does not end, as the thread keeps the entry.
 #[test]
 fn what_a_thread_has_inserted_is_there_before_it_looks_for_another_key_though_it_keeps_the_entry() {
-    model(|| {
-        let map = map_with(LARGE, &[]);
-        let other = spawn(&map, |map| insert_and_look(map, A, B));
-        let one = insert_and_look(&map, B, A);
-        let other = other.join().unwrap();
-        assert!(one || other, "neither finds the other one's");
+    one_of_two_finds_the_others(|map, mine, others| {
+        let kept = map.try_insert(mine.into(), 1.into());
+        let found = map.contains_key(&others);
+        assert!(kept.is_ok());
+        found
     });
-}
-
-fn insert_and_look(map: &Map, mine: Name, others: Name) -> bool {
-    let kept = map.try_insert(mine.into(), 1.into());
-    let found = map.contains_key(&others);
-    assert!(kept.is_ok());
-    found
 }
 
 /// The same by views, of which each ends after its write.
 #[test]
 fn what_a_view_has_written_is_there_before_its_thread_looks_for_another_key() {
-    model(|| {
-        let map = map_with(LARGE, &[]);
-        let other = spawn(&map, |map| insert_by_view_and_look(map, A, B));
-        let one = insert_by_view_and_look(&map, B, A);
-        let other = other.join().unwrap();
-        assert!(one || other, "neither finds the other one's");
+    one_of_two_finds_the_others(|map, mine, others| {
+        map.pin().insert(mine.into(), 1.into());
+        map.contains_key(&others)
     });
 }
 
-fn insert_by_view_and_look(map: &Map, mine: Name, others: Name) -> bool {
-    map.pin().insert(mine.into(), 1.into());
-    map.contains_key(&others)
+fn one_of_two_finds_the_others(insert_and_look: fn(&Map, Name, Name) -> bool) {
+    model(move || {
+        let map = map_with(LARGE, &[]);
+        let other = spawn(&map, move |map| insert_and_look(map, A, B));
+        let one = insert_and_look(&map, B, A);
+        let other = other.join().unwrap();
+        assert!(one || other, "neither finds the other one's");
+    });
 }
 
 #[test]

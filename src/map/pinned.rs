@@ -311,6 +311,7 @@ where
         let hash = self.map.hash(&key);
         match self.map.raw.try_insert(hash, key, value, &mut &self.guard) {
             Ok(node) => {
+                // (Now: where the key is there, this is a look-up.)
                 self.guard.set_writing();
                 Ok(self.value(node))
             }

@@ -249,9 +249,8 @@ impl<K, V, H: Holder> Claim<'_, K, V, H> {
         self.prepare(node, slot);
         self.kind = Kind::Reserves;
         let Ok(mut lock) = bin.try_lock_from(header) else {
-            self.withdraw();
-            // SAFETY: not published, and the key is the caller's.
-            unsafe { Node::<K, V>::dealloc(node) };
+            // SAFETY: made above, and not published.
+            unsafe { self.take_back(node) };
             return false;
         };
         fence_after_exchange();
@@ -284,6 +283,17 @@ impl<K, V, H: Holder> Claim<'_, K, V, H> {
     fn withdraw(&mut self) {
         self.kind = Kind::Nothing;
         self.holder.withdraw(self.node.address().addr());
+    }
+
+    /// The same of an absent key. (The key in the node is a copy of the caller's, who still has it.)
+    ///
+    /// # Safety
+    ///
+    /// The node was made to be reserved, and is not published.
+    unsafe fn take_back(&mut self, node: Word) {
+        self.withdraw();
+        // SAFETY: as the caller promises.
+        unsafe { Node::<K, V>::dealloc(node) };
     }
 
     /// It is claimed. The bin is locked.
@@ -354,42 +364,40 @@ impl<'map, K: Eq, V, H: Holder> Claim<'map, K, V, H> {
         guard: &Guard,
     ) -> bool {
         let mut spares = Spares::new();
-        let kind = loop {
+        loop {
             let copied = key.as_ref().expect("an absent key is not claimed twice");
             let spare = self.map.garbage.take_spare(guard);
             let bits = table.bits();
             // SAFETY: spare nodes of a map are of its type, and empty.
             let node = unsafe { Node::<K, V>::make_reserved(self.hash, copied, bits, spare) };
             self.prepare(node, 0);
-            let lock = place.lock_absent(seen);
-            let is_current = lock.is_some();
-            if let Some(mut lock) = lock {
-                fence_after_exchange();
-                match lock.place(hash::tag(self.hash), node.reserved(), &mut spares) {
-                    Placed::InBin => self.kind = Kind::Reserves,
-                    Placed::InOverflow => self.kind = Kind::Crowds,
-                    Placed::NoRoom => {}
-                }
-                if self.kind != Kind::Nothing {
-                    self.hold();
-                    break self.kind;
-                }
-            }
-            self.withdraw();
-            // SAFETY: not published, and the key is the caller's.
-            unsafe { Node::<K, V>::dealloc(node) };
-            if !is_current {
+            let Some(mut lock) = place.lock_absent(seen) else {
+                // SAFETY: made above, and not published.
+                unsafe { self.take_back(node) };
                 return false;
-            }
-            // While there is nothing that an allocator that panics would leave behind.
-            if !spares.fill(1) {
-                std::alloc::handle_alloc_error(std::alloc::Layout::new::<Bin>());
-            }
-        };
+            };
+            fence_after_exchange();
+            self.kind = match lock.place(hash::tag(self.hash), node.reserved(), &mut spares) {
+                Placed::InBin => Kind::Reserves,
+                Placed::InOverflow => Kind::Crowds,
+                Placed::NoRoom => {
+                    drop(lock);
+                    // Before something is allocated: an allocator that panics would leave the node behind.
+                    // SAFETY: made above, and not published.
+                    unsafe { self.take_back(node) };
+                    if !spares.fill(1) {
+                        std::alloc::handle_alloc_error(std::alloc::Layout::new::<Bin>());
+                    }
+                    continue;
+                }
+            };
+            self.hold();
+            break;
+        }
         // SAFETY: a valid place, whose key is the node's by now, of which it has a copy: so it is neither
         // dropped here nor (see `Given`) moved.
         unsafe { ptr::write(key, None) };
-        if kind == Kind::Crowds {
+        if self.kind == Kind::Crowds {
             self.map.crowd(1, guard);
         }
         true
